@@ -51,6 +51,10 @@ EDITS = [
     (plausible_numbers.second_places, "chips", "h100-sxm", "hbm_gb", 141.0),
     (plausible_rows.chip_sources, "chips", "b200", "source_network", None),
     (plausible_rows.future_dates, "chips", "b200", "announced", "2032"),
+    (plausible_rows.future_dates, "models", "gpt2-774m", "released", "2028-08"),
+    (plausible_words.named_memories, "chips", "h100-pcie", "hbm_gb", 64.0),
+    (CHECKS["percentages"], "prices", "P268", "value", 600.0),
+    (CHECKS["memory_units"], "memory_measurements", "M0418", "value", 411.06),
     (plausible_rows.chip_dates, "chips", "gaudi2", "available", "2019"),
     (plausible_rows.chip_makers, "chips", "gaudi2", "vendor", "Acme"),
     (plausible_rows.challengers, "challengers", "gaudi2", "chip_id", "gaudi"),
@@ -63,6 +67,10 @@ EDITS = [
     (plausible_fits.expectations, "serving_priors", "generic", "most", None),
     (plausible_fits.expected_of_fits, "training_priors", "generic", "log_sd", 0.5),
     (plausible_fits.expected_of_fits, "training_priors", "generic", "expected", 0.095),
+    (plausible_fits.intervals, "calibration_training", "interval", "value", 7.08),
+    (plausible_fits.intervals, "calibration_serving", "interval", "value", 0.0489),
+    (plausible_fits.told_of_runs, "calibration_training", "support", "value", 0.9),
+    (plausible_fits.told_of_runs, "calibration_training", "scatter", "value", 0.0078),
     (CHECKS["fitted_constants"], "calibration_training", "generic", "value", 9.1),
     (
         plausible_fits.blind_predictions,
@@ -75,6 +83,16 @@ EDITS = [
     *(
         (CHECKS[name], "training_left_out", "narayanan2021_t1-0001", name, 34.4)
         for name in ("without_source_s", "without_chip_s", "without_family_s")
+    ),
+    *(
+        (
+            CHECKS[f"{name}_beside"],
+            "training_left_out",
+            "alst_2025-0001",
+            name,
+            lambda time: 10 * time,
+        )
+        for name in ("without_chip_s", "without_family_s")
     ),
     (plausible_machines.buses, "host_links", "h100-nvl", "gb_per_s_per_direction", 640.0),
     (CHECKS["slower_gb"], "memory_tiers", "MT012", "gb", 2400.0),

@@ -303,7 +303,10 @@ BOUNDS = {
         "busbw_gb_per_s by the factor of so many ranks"),
     "memory_units": Bounds("memory_measurements", "value_gb",
         lambda of: of["value_gb"] / (of["value"] * of.frame["unit"].map(GIGABYTES)), 0.999, 1.001,
-        "the value in its own unit, converted"),
+        "the value in its own unit, converted", excused=False),
+    "percentages": Bounds("prices custom_models training_costs scaling_measurements serving_measurements training_measurements",
+        "value", lambda of: of["value"].where(of.frame["unit"].isin(("%", "percent"))), 0, 100,
+        "0 to 100 percent, or 'checked:' in notes"),
     "whole_markets": Bounds("market_splits", "inference_share", _whole, 0.989, 1.011, "shares that make one"),
     "stacks": Bounds("chips", "hbm_gb", lambda of: _lone_memory(of, "hbm_gb", "hbm_type", "hbm_tb_per_s"), 0, 0,
         "a memory where a kind or a bandwidth of it is told"),
@@ -348,6 +351,8 @@ BOUNDS = {
     **{name: Bounds("training_blind training_left_out", name, lambda of, name=name: of[name] / of["measured_s"], 1 / 9, 9,
         "within 9 times measured_s", excused=False)  # a point in the wrong place is more
        for name in ("predicted_s", "without_source_s", "without_chip_s", "without_family_s")},
+    **{f"{name}_beside": Bounds("training_left_out", name, lambda of, name=name: of[name] / of["without_source_s"], 1 / 4, 4,
+        "within 4 times without_source_s", excused=False) for name in ("without_chip_s", "without_family_s")},
     "spend_growth": Bounds("accelerator_spend", "value", _growth, 1.05, 4,
         "1.05 to 4 times the year before, as the same house counts it, or 'checked:' in notes"),
 }  # fmt: skip

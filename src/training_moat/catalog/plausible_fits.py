@@ -8,11 +8,18 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from training_moat.catalog.plausible_bounds import over_median
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Sheet, check, check_each, outside
+from training_moat.catalog.sheets import Sheet, check, check_each, outside, times_off
 
 SAME_EXPECTATION = 2.5
 """Most by which the expectation that a constant was fitted from may differ from the one told now: more is no refinement."""
+
+LOWEST, HIGHEST = 0.2, 5.0
+"""Least and most that an end of a fitted interval is over its middle."""
+
+ALIKE = 4.0
+"""Most by which scatters of one kind differ between kinds of runs."""
 
 WIDEST = 15.0
 """Most that the upper end of an interval is over its lower one."""
@@ -44,6 +51,28 @@ def expected_of_fits(priors: Sheet, fits: Sheet) -> Iterator[Problem]:
         yield from priors.refused(
             off, column, f"about the {known} of calibration_training.csv, or a fit from it"
         )
+
+
+@check_each("calibration_training", "calibration_serving")
+def intervals(sheet: Sheet) -> Iterator[Problem]:
+    """Ends of fitted intervals that lie on the other side of the middle, or far from it."""
+    of_interval, constant = sheet.frame["level"] == "interval", sheet.frame["constant"]
+    for end, least, most in (("p05", LOWEST, 1.0), ("p95", 1.0, HIGHEST)):
+        wrong = of_interval & constant.str.endswith(end) & outside(sheet["value"], least, most)
+        yield from sheet.refused(wrong, "value", f"{least:g} to {most:g} times the middle")
+
+
+@check_each("calibration_training")
+def told_of_runs(sheet: Sheet) -> Iterator[Problem]:
+    """Supports that are not the number of their sources, and scatters unlike those of other kinds of runs."""
+    level, value = sheet.frame["level"], sheet["value"]
+    yield from sheet.refused(
+        (level == "support") & (value != sheet["sources"]), "value", "the number of its sources"
+    )
+    scatter = value.where(level == "scatter")
+    usual = over_median(scatter, sheet.frame["key"])
+    expected = f"within {ALIKE:g} times the scatters of its key"
+    yield from sheet.refused(times_off(usual, ALIKE), "value", expected)
 
 
 @check_each("training_blind")

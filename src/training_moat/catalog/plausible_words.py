@@ -54,9 +54,21 @@ _RANGE = re.compile(r"([\d.]+)-([\d.]+) T/day")
 _GB = r"([\d.]+) ?(GB/s|TB/s|Tb/s)"
 _BOTH = re.compile(r"both directions|bidir|duplex|total|/ ?2\b|both ways")
 _UNITS = {"GB/s": 1.0, "TB/s": 1e3, "Tb/s": 1e3 / 8}
+_NAMED_GB = re.compile(r"(\d+) ?GB\b")
 _BOUND = re.compile(r"(?<!\d )\b(above|more than|just under) (\d[\d.]*)\b")
 _BOUNDS = {"above": (1, 2), "more than": (1, 2), "just under": (0.5, 1)}
 _NUMBERS = {"two": 2, "three": 3, "four": 4}
+
+
+@check("chips")
+def named_memories(chips: Sheet) -> Iterator[Problem]:
+    """Chips whose memory is none of those that their own names tell."""
+    names = chips.frame["name"] + "|" + chips.frame["aliases"].fillna("")
+    for position, told in enumerate(names.str.findall(_NAMED_GB)):
+        sizes = {float(size) for size in told}
+        held = {chips[column].iloc[position] for column in ("hbm_gb", "ddr_gb")}
+        if sizes and not sizes & held:
+            yield chips.problem(position, "hbm_gb", f"{min(sizes):g}, as in the chip's name")
 
 
 @check("tokens_served")
