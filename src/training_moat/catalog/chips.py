@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from training_moat.catalog import descriptor, scenario, spelling, tables
+from training_moat.catalog import descriptor, machine_names, scenario, spelling, tables
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.units import BITS_PER_BYTE, GB, GIB, MIB, TB, TERA
@@ -279,11 +279,29 @@ def _records() -> dict[str, dict[str, Any]]:
 
 @tables.kept(size=4096)
 def _resolve(name: str, where: str) -> str:
-    found = _spellings().get(spelling.normal(name)) or _with_its_memory(name)
-    found = found or _in_any_order().get(_parts(name))
+    found = _named(name) or (of_machine(name) or (None, 0))[0]
     if found is None:
         raise _of_maker(name, where) or spelling.unlisted("chip", name, _spellings(), where)
     return found
+
+
+def _named(name: str) -> str | None:
+    """The id of the chip that a spelling means, with its memory behind it or its words in another order; None for none."""
+    found = _spellings().get(spelling.normal(name)) or _with_its_memory(name)
+    return found or _in_any_order().get(_parts(name))
+
+
+@tables.kept(size=1024)
+def of_machine(name: str) -> tuple[str, int] | None:
+    """(id of the chip, how many of it) of a machine, of a slice or of so many chips ("trn2.48xlarge", "v6e-8", "8x H100");
+    None for the name of a chip, and for one that is unknown."""
+    if _named(name):
+        return None
+    if found := machine_names.chips_in(name):
+        return found if found[0] in _records() else None
+    many = machine_names.several(name)
+    one = many and _named(many[0])
+    return (one, many[1]) if many and one else None
 
 
 def _with_its_memory(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -204,6 +205,34 @@ def chip_of(case: Mapping[str, Any]) -> Chip:
     if isinstance(wanted := case.get("chip"), Chip):
         return wanted
     return _entry(case, "chip", "an id", chip_catalog.chip, chip_catalog.from_record)
+
+
+_PARTS = re.compile(r"\((\d+) (ASIC|chiplet)s?\)")
+"""What the name of a card tells of the chips on it."""
+
+
+def counting_note(case: Mapping[str, Any], chip: Chip) -> list[str]:
+    """That a chip of the table is a card of several, where a case says how many it has."""
+    told = _PARTS.search(chip.name)
+    if told is None or case.get("chips") in (None, 1):
+        return []
+    return [f"chips counts {chip.id}, which is a card of {told[1]} {told[2]}s"]
+
+
+def of_machine(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """(the case, notes) with the chips of a machine that it names in a chip's place: all of them, unless it says how many."""
+    name = case.get("chip")
+    found = chip_catalog.of_machine(name) if isinstance(name, str) else None
+    if found is None:
+        return case, []
+    chip, count = found
+    if count == 1:
+        return {**case, "chip": chip}, []
+    if all(case.get(size) is None for size in ("chips", "tp", "pp", "dp")):
+        return {**case, "chip": chip, "chips": count}, [f"{shown(name)} is {count} {chip}, all taken"]  # fmt: skip
+    counted = case.get("chips") in (None, count)
+    more = "" if counted else "; chips counts these"
+    return {**case, "chip": chip}, [f"{shown(name)} is {count} {chip}{more}"]
 
 
 @lru_cache(maxsize=1024)

@@ -71,6 +71,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     if not isinstance(request, Mapping):
         raise InputError("expected an object with the fields of a serving case")
     requests.reject_unknown_fields(request, FIELDS)
+    request, machine = requests.of_machine(request)
     request, of_name = serving_formats.of_checkpoint(request)
     model = requests.model_of(request)
     chip = requests.chip_of(request)
@@ -95,8 +96,10 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         plans,
         requests.price(request),
         format_assumed=request.get("precision") is None,
-        notes=requests.model_notes(request)
+        notes=machine
+        + requests.model_notes(request)
         + requests.chip_notes(request)
+        + requests.counting_note(request, chip)
         + _head_note(request, model)
         + of_name
         + notes
