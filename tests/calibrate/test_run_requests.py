@@ -28,11 +28,11 @@ def unsayable(frame):
 
 def test_a_run_told_in_full_is_predicted_as_its_row(measured):
     # What no request can say: whose network it was, what autocast and a key-value cache kept, which outputs recomputed layers
-    # keep, which 16-bit copy travels, among how many replicas weights are shared out.
+    # keep, which 16-bit copy travels.
     frame = measured.frame
     silent = (frame["network_bytes_per_s"] > 0) | (frame["attention_kept"] > 0)
     silent |= frame["flash_attention"].eq(0) & frame["experts"].gt(0)
-    silent |= unsayable(frame) | frame["outputs_kept"].gt(0) | frame["shard_group"].gt(0)
+    silent |= unsayable(frame) | frame["outputs_kept"].gt(0)
     silent |= frame["params_given"].gt(0) | frame["chip_id"].isin(["wse-2", "wse-3"])
     own = np.flatnonzero(~silent)
     constants = training_constants.load()

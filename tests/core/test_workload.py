@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from published_shapes import DEEPSEEK_V3, GPT3, LLAMA, MIXTRAL, gpt
 
-from training_moat.core import workload
+from training_moat.core import adapters, workload
 from training_moat.core.workload import Transformer
 
 NARAYANAN_TABLE_1 = [
@@ -63,13 +63,13 @@ def test_flops_of_a_step_are_narayanans_equation_3(billions, heads, hidden, laye
         96 * layers * hidden**2 * (1 + s / (6 * hidden) + vocab / (16 * layers * hidden))
     )
     plain = 72 * layers * hidden**2 * (1 + s / (6 * hidden) + vocab / (12 * layers * hidden))
-    assert workload.training_flops_per_token(model, s) == pytest.approx(plain)
+    assert adapters.training_flops_per_token(model, s) == pytest.approx(plain)
 
 
 def test_flops_per_token_are_six_per_active_weight_beside_attention():
     """Kaplan et al. 2020, section 2.1: C = 6 N, embeddings apart."""
     model = LLAMA[70.6e9]
-    no_context = workload.training_flops_per_token(model, 0)
+    no_context = adapters.training_flops_per_token(model, 0)
     weights = workload.params(model) - model.vocab * model.hidden
     assert no_context == pytest.approx(6 * weights)
 
@@ -129,7 +129,7 @@ def test_scalar_and_array_models_agree(rows, context):
         workload.kv_values_per_token,
     ):
         assert count(together) == pytest.approx([count(model) for model in apart])
-    flops = workload.training_flops_per_token
+    flops = adapters.training_flops_per_token
     assert flops(together, context) == pytest.approx([flops(model, context) for model in apart])
 
 

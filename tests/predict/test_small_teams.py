@@ -3,8 +3,9 @@
 import pytest
 
 from training_moat.catalog import models
+from training_moat.core.adapters import lora_params
 from training_moat.core.units import GIB
-from training_moat.core.workload import lora_params, params
+from training_moat.core.workload import params
 from training_moat.predict import training
 
 CASE = {
@@ -52,6 +53,90 @@ def test_litgpt_trains_adapters_with_nothing_compiled():
     whole = ask(software="litgpt")
     assert whole["plan"]["software"] == "litgpt"
     assert not any("adapters" in note for note in whole["notes"])
+
+
+def test_adapters_may_be_on_some_products():
+    """Hu et al. 2021, section 4.2: on queries and values alone, say. Inputs of products without them are not kept."""
+    alone = {"chips": 1, "dp": 1, "zero_stage": 0, "lora_rank": 16, "global_batch": 8}
+    every, some = ask(**alone), ask(**alone, lora_targets=["q_proj", "v_proj"])
+    weights = 32 * 16 * (4096 + 4096 + 4096 + 1024)
+    assert some["memory_gib"]["optimizer"] * GIB == pytest.approx(12 * weights)
+    assert some["plan"]["lora_targets"] == ["q_proj", "v_proj"]
+    assert "lora_targets" not in every["plan"]
+    assert not any("adapters are taken" in note for note in some["notes"])
+    assert some["step_time_s"] < every["step_time_s"]
+    freed = (every["memory_gib"]["activations"] - some["memory_gib"]["activations"]) * GIB
+    # Of 32 layers, and the one that Megatron-Core holds beyond those: what goes into the block and into its last product.
+    assert freed == pytest.approx(33 * 4096 * 2 * (4096 + 14336))
+    flops = [one["model_tflops_per_chip"] * one["step_time_s"] for one in (every, some)]
+    assert flops[0] - flops[1] == pytest.approx(
+        6 * 8 * 4096 / 1e12 * (lora_params(models.model("llama3.1-8b"), 16) - weights)
+    )
+    same = [
+        ["q_proj", "v_proj"], "q_proj,v_proj", ("wq", "wv"), ["V_proj", "q_proj"], "linear_q+linear_v",
+    ]  # fmt: skip
+    assert len({ask(**alone, lora_targets=one)["step_time_s"] for one in same}) == 1
+    for words in ("all-linear", ["attention", "mlp"], ["linear_qkv", "o_proj", "linear_fc1", "w2"]):
+        assert ask(**alone, lora_targets=words)["plan"] == every["plan"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "told"),
+    [
+        (["lm_head"], "unknown lora_targets 'lm_head'"),
+        ([], "expected a list of q_proj"),
+        (7, "expected a list of q_proj"),
+        ([7], "lora_targets has 7"),
+        (["q_porj"], "did you mean 'q_proj'"),
+    ],
+)
+def test_no_adapter_is_on_what_is_no_product(targets, told):
+    refused = training.predict([CASE | {"lora_rank": 8, "lora_targets": targets}])[0]
+    assert not refused["ok"] and told in refused["error"]
+    refused = training.predict([CASE | {"lora_targets": ["q_proj"]}])[0]
+    assert not refused["ok"] and "lora_rank" in refused["error"]
+    mixture = {**CASE, "model": "mixtral-8x7b", "lora_rank": 8, "lora_targets": "mlp"}
+    refused = training.predict([mixture])[0]
+    assert not refused["ok"] and "names no product of the model" in refused["error"]
+
+
+def test_memory_of_litgpts_adapters_as_published():
+    """LitGPT's resource tables (memory_measurements): adapters of rank 8 on queries and values, Alpaca's longest sample of 1,304
+    tokens, one A100; in four bits with a bitsandbytes that kept the inputs of all frozen products."""
+    run = {
+        "model": "llama2-7b", "chip": "a100-40", "chips": 1, "dp": 1, "zero_stage": 0, "seq_len": 1304, "global_batch": 1,
+        "software": "litgpt", "lora_rank": 8, "lora_targets": ["q_proj", "v_proj"], "released": "2023-10",
+    }  # fmt: skip
+    for model, base, gigabytes in (
+        ("llama2-7b", None, 21.3),
+        ("llama2-7b", "nf4", 13.84),
+        ("llama2-13b", None, 38.12),
+        ("llama2-13b", "nf4", 22.55),
+    ):
+        asked = run | {"model": model, "base_precision": base}
+        told = ask(**asked)["memory_gib"]["allocated"] * GIB / 1e9
+        assert told == pytest.approx(gigabytes, rel=0.02)
+    kept = ask(**run, base_precision="nf4")
+    assert any("bitsandbytes before 0.43.2" in note for note in kept["notes"])
+    freed = ask(**{**run, "released": "2025-01"}, base_precision="nf4")
+    assert freed["memory_gib"]["activations"] < 0.85 * kept["memory_gib"]["activations"]
+
+
+def test_replicas_may_share_out_in_groups():
+    """PyTorch FSDP's hybrid sharding (Zhao et al. 2023, section 3.2.2)."""
+    run = {"chips": 32, "dp": 32, "zero_stage": 3, "software": "torchtitan"}
+    whole, halves = ask(**run), ask(**run, shard_group=8)
+    ratio = halves["memory_gib"]["weights"] / whole["memory_gib"]["weights"]
+    assert ratio == pytest.approx(4)
+    assert halves["plan"]["shard_group"] == 8 and "shard_group" not in whole["plan"]
+    assert halves["seconds"]["data_parallel"] != whole["seconds"]["data_parallel"]
+    assert ask(**run, shard_group=32)["step_time_s"] == whole["step_time_s"]
+    free = {"chips": 32, "dp": None, "tp": None, "pp": None, "zero_stage": None, "software": "torchtitan"}  # fmt: skip
+    assert ask(**free, shard_group=8)["plan"]["zero_stage"] == 3
+    refused = training.predict([CASE | run | {"shard_group": 5}])[0]
+    assert not refused["ok"] and "shard_group does not divide" in refused["error"]
+    refused = training.predict([CASE | {"shard_group": 4}])[0]
+    assert not refused["ok"] and "needs zero_stage 3" in refused["error"]
 
 
 def test_frozen_layers_may_be_kept_in_four_bits():

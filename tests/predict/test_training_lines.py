@@ -36,6 +36,8 @@ ODD_VALUES = {
     "sequence_parallel": [True, 0],
     "expert_tp": [2, 0],
     "lora_rank": [16, True, -1],
+    "lora_targets": [["q_proj", "v_proj"], "mlp", [3], []],
+    "shard_group": [2, 3, 0],
     "base_precision": ["nf4", "fp4", 4],
     "offload": ["optimizer", "cpu", "disk"],
     "activation_offload": ["outputs", "all", "host"],

@@ -16,6 +16,7 @@ from training_moat.calibrate import open_settings, priors, told_plans, unusable_
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.catalog import models as model_catalog
+from training_moat.core.adapters import ALL_ADAPTED
 from training_moat.core.memory import least_recompute_share, training_memory
 from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import Plan
@@ -26,7 +27,10 @@ from training_moat.predict import attainable, software
 from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
-OF_THE_RUN = ("recompute", "lora_rank", "base_bytes", "streamed", "orthogonal", "factored")
+OF_THE_RUN = (
+    *("recompute", "lora_rank", "lora_targets", "inputs_kept", "base_bytes", "streamed"),
+    *("orthogonal", "factored"),
+)
 """Parts of a plan that are no column of a measured run."""
 COLUMNS = {
     "moe_experts": "experts",
@@ -239,6 +243,7 @@ def _plans(frame: pd.DataFrame) -> Plan:
     own = [name for name in Plan.__dataclass_fields__ if name not in OF_THE_RUN]
     columns = {name: frame[name].to_numpy(float) for name in own}
     columns["lora_rank"] = np.zeros(len(frame))
+    columns["lora_targets"] = columns["inputs_kept"] = np.full(len(frame), float(ALL_ADAPTED))
     columns["orthogonal"] = columns["factored"] = np.zeros(len(frame))
     columns["base_bytes"] = np.full(len(frame), WEIGHT_BYTES)
     streamed = [

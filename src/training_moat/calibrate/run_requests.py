@@ -54,6 +54,7 @@ def full(row: Mapping[str, Any]) -> dict[str, Any]:
         "flash_attention": fused,
         "sequence_parallel": bool(row["sequence_parallel"]),
         "expert_tp": _whole(row["expert_tp"]) or None,
+        "shard_group": _whole(row["shard_group"]) or None,
         "offload": OFFLOAD_NAMES[int(row["offload"])],
         "graphs": GRAPHS[int(row["graphs"])],
         "narrow_gather": row["gathered_bytes"] < WEIGHT_BYTES,

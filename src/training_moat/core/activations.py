@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from training_moat.core.adapters import kept_inputs
 from training_moat.core.elementwise import Number, maximum, minimum, some, where
 from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.output_head import kept_output_bytes, logit_bytes
@@ -79,7 +80,10 @@ def layer_activation_bytes(
     dropout = where((plan.flash_attention > 0) | (model.gated_ffn > 0), 0.0, 1.0)
     light = (recompute == 1) & (plan.flash_attention > 0)
     width = plan.stream_bytes
-    norms = 2 * maximum(kept.residual_bytes, width) + where(light, 1, 2) * kept.input_bytes
+    inputs = where(light, 1, 2)
+    if some(plan.lora_rank):
+        inputs = minimum(inputs, sum(_kept_beside_adapters(plan)[:2]))
+    norms = 2 * maximum(kept.residual_bytes, width) + inputs * kept.input_bytes
     replicated = (norms + 2 * dropout) * model.hidden / plan.stream_chips
     projections = width * _projected_width(model, light)
     kept_scores = (width + (1 + width) * dropout) * model.heads * plan.seq_len
@@ -95,6 +99,13 @@ def layer_activation_bytes(
     if some(plan.outputs_kept):
         kept_input = kept_input + width * tokens * plan.outputs_kept / plan.tp
     return where(recompute >= 2, kept_input, tokens * (replicated + split))
+
+
+def _kept_beside_adapters(plan: Plan) -> tuple[Number, Number, Number]:
+    """Whether the inputs of a layer's dense products are kept (`adapters.kept_inputs`): all where all weights are trained."""
+    adapted = plan.lora_rank > 0
+    first, second, last = kept_inputs(plan.inputs_kept)
+    return where(adapted, first, 1.0), where(adapted, second, 1.0), where(adapted, last, 1.0)
 
 
 def _input_bytes(model: Transformer, plan: Plan, kept: Kept) -> Number:
@@ -120,9 +131,12 @@ def _ffn_activation_bytes_per_token(
     """Inner activations of the mean layer's feed-forward block: dense, or the experts a token visits; `light`: what the
     activation function gives is made again."""
     width = plan.stream_bytes
-    per_width = width * (1 + model.gated_ffn) + where(light, 0, input_bytes)
+    per_width = routed_width = width * (1 + model.gated_ffn) + where(light, 0, input_bytes)
+    if some(plan.lora_rank):
+        last = _kept_beside_adapters(plan)[2]
+        per_width = per_width - where(light, 0, input_bytes) * (1 - last)
     dense = per_width * model.ffn / plan.tp
-    routed = per_width * model.expert_ffn + (width + input_bytes) * model.hidden
+    routed = routed_width * model.expert_ffn + (width + input_bytes) * model.hidden
     shared = per_width * model.shared_experts * model.expert_ffn / plan.tp
     # Masks of 16 bits for the way back and of a byte for the way there.
     masks = where(plan.one_hot_dispatch > 0, ONE_HOT_BYTES * plan.seq_len / plan.cp, 0.0)

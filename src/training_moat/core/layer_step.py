@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from training_moat.core.adapters import lora_params
 from training_moat.core.elementwise import Number, maximum, minimum, some, where
 from training_moat.core.node import Efficiency, Node
 from training_moat.core.optimizer_states import WEIGHT_BYTES
@@ -22,7 +23,6 @@ from training_moat.core.workload import (
     fused_attended_tokens,
     heads_beside_usual,
     layered_params,
-    lora_params,
     state_flops_per_token,
 )
 
@@ -299,7 +299,7 @@ def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency
     if not some(plan.lora_rank):
         return 0.0
     m = plan.micro_tokens
-    weights = lora_params(model, plan.lora_rank) / model.layers / plan.tp
+    weights = lora_params(model, plan.lora_rank, plan.lora_targets) / model.layers / plan.tp
     flops = 6 * m * weights / (node.peak_flops * eff.matmul)
     passed = 2 * 2.0 * m * weights / maximum(plan.lora_rank, 1)
     return flops + 3 * passed / (node.memory_bytes_per_s * eff.memory)

@@ -16,6 +16,7 @@ from training_moat.core.activations import (
     held_activation_bytes,
     layer_and_head_bytes,
 )
+from training_moat.core.adapters import lora_params
 from training_moat.core.elementwise import Number, ceil, maximum, minimum, some, where
 from training_moat.core.optimizer_states import (
     MASTER_BYTES,
@@ -30,7 +31,6 @@ from training_moat.core.workload import (
     expert_params,
     expert_params_total,
     layered_params,
-    lora_params,
 )
 
 FP32_GRADIENT_BYTES = 4.0
@@ -114,7 +114,8 @@ def trained_params_per_stage(
     dense, expert = every or params_per_stage(model, plan)
     if not some(plan.lora_rank):
         return dense, expert
-    adapters = lora_params(model, plan.lora_rank) * stage_layers(model, plan) / model.layers
+    adapters = lora_params(model, plan.lora_rank, plan.lora_targets)
+    adapters = adapters * stage_layers(model, plan) / model.layers
     adapted = plan.lora_rank > 0
     return where(adapted, adapters / plan.tp, dense), where(adapted, 0.0, expert)
 

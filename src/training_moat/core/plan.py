@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from training_moat.core.adapters import ALL_ADAPTED, lora_params
 from training_moat.core.elementwise import Number, ceil, maximum, minimum, where
 from training_moat.core.workload import Transformer
 
@@ -92,6 +93,10 @@ class Plan:
     """A level of `GRAPH_LEVELS`."""
     lora_rank: Number = 0
     """Above zero trains adapters of that rank alone, beside frozen weights."""
+    lora_targets: Number = ALL_ADAPTED
+    """Products that adapters are on: a set of `adapters.ADAPTED`."""
+    inputs_kept: Number = ALL_ADAPTED
+    """Products whose inputs are kept for the backward pass beside adapters: as a rule those of `lora_targets`."""
     base_bytes: Number = 2.0
     """What each frozen weight of a layer takes beside adapters (QLoRA: Dettmers et al. 2023)."""
     offload: Number = 0
@@ -301,8 +306,27 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
         ),
         (plan.seq_len % plan.cp != 0, "seq_len is not a multiple of cp"),
         (plan.lora_rank > model.hidden, "lora_rank is above the model's hidden size"),
+        (
+            (plan.lora_rank > 0) & (lora_params(model, 1, plan.lora_targets) <= 0),
+            "lora_targets names no product of the model; experts that are routed to have no adapters",
+        ),
+        *_broken_by_groups(plan),
         *_broken_by_experts(model, plan),
         ((plan.virtual_stages > 1) & (plan.pp == 1), "virtual_stages above 1 needs pp above 1"),
+    ]
+
+
+def _broken_by_groups(plan: Plan) -> list[tuple[Number, str]]:
+    hybrid = plan.shard_group > 0
+    return [
+        (
+            hybrid & (plan.zero_stage < 3),
+            "shard_group says among how many replicas zero_stage 3 shares the weights out; it needs zero_stage 3",
+        ),
+        (
+            hybrid & (plan.replicas % maximum(plan.shard_group, 1) != 0),
+            "shard_group does not divide dp x cp",
+        ),
     ]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from training_moat.core import messages as exchange
 from training_moat.core.activations import Kept, layer_and_head_bytes, offloaded_layer_bytes
+from training_moat.core.adapters import training_flops_per_token
 from training_moat.core.elementwise import Number, log2, maximum, minimum, some, where
 from training_moat.core.fabrics import Fabric
 from training_moat.core.layer_step import Layer, fullest_load, layer_time, vocabulary_seconds
@@ -31,7 +32,6 @@ from training_moat.core.workload import (
     last_product_flops_per_token,
     latent_flops_per_token,
     layer_matmul_flops_per_token,
-    training_flops_per_token,
 )
 
 
@@ -364,7 +364,8 @@ def step_bytes(model: Transformer, plan: Plan, scaleup: Fabric) -> dict[str, Num
 
 def model_flops_per_step(model: Transformer, plan: Plan) -> Number:
     """Matmul FLOPs of a step without recomputation, causal attention at full cost."""
-    return plan.tokens_per_step * training_flops_per_token(model, plan.seq_len, plan.lora_rank)
+    adapters = plan.lora_rank, plan.lora_targets
+    return plan.tokens_per_step * training_flops_per_token(model, plan.seq_len, *adapters)
 
 
 def masked_flops_per_step(model: Transformer, plan: Plan) -> Number:

@@ -257,25 +257,6 @@ PLAUSIBLE_COUNT = 2
 """Ratio between a given count of weights and the shape's beyond which the two are not the same model."""
 
 
-def lora_params(model: Transformer, rank: Number) -> Number:
-    """Weights of low-rank adapters of `rank` on every dense product of every layer (Hu et al. 2021, section 4.1): a
-    product from a to b values gets a x r and r x b. Routed experts get none."""
-    query = model.heads * model.query_key_dim
-    value = model.heads * model.value_dim
-    key_value = where(
-        model.kv_lora_rank > 0,
-        model.kv_lora_rank + model.qk_rope_head_dim,
-        2 * model.kv_heads * model.head_dim,
-    )
-    attention = 4 * model.hidden + query + value + key_value
-    dense_layers = model.layers - model.moe_layers
-    shared = model.shared_experts * model.expert_ffn
-    per_width = 2 + model.gated_ffn
-    dense = dense_layers * per_width * (model.hidden + model.ffn)
-    beside = model.moe_layers * where(shared > 0, per_width * (model.hidden + shared), 0)
-    return rank * (model.layers * attention + dense + beside)
-
-
 def layer_matmul_flops_per_token(model: Transformer) -> Number:
     """Forward matmul FLOPs per token in all layers' weight matrices, without attention scores.
 
@@ -368,16 +349,6 @@ def forward_flops_per_token(model: Transformer, context: Number) -> Number:
         + attention_score_flops_per_token(model, context)
         + vocabulary_flops_per_token(model)
     )
-
-
-def training_flops_per_token(model: Transformer, context: Number, lora_rank: Number = 0) -> Number:
-    """Matmul FLOPs per trained token: forward plus twice that for the backward pass, no recomputation
-    (Narayanan et al. 2021, equation 3, without its recomputation factor). Under adapters of `lora_rank` the
-    base weights' gradients are not computed: a third less of their products, and the adapters' own."""
-    forward = forward_flops_per_token(model, context)
-    weights = layer_matmul_flops_per_token(model) + vocabulary_flops_per_token(model)
-    adapted = 3 * forward - weights + 6 * lora_params(model, lora_rank)
-    return where(lora_rank > 0, adapted, 3 * forward)
 
 
 def kv_values_per_token(model: Transformer) -> Number:

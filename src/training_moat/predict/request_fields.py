@@ -23,6 +23,7 @@ TRAINING = {
     "micro_batch": "sequences a chip takes at once",
     "virtual_stages": "interleaved stages a chip",
     "zero_stage": "0 to 3: what replicas share out of optimizer, gradients and weights",
+    "shard_group": "replicas among which zero_stage 3 shares these out, where other groups hold the same (hybrid sharding); left out: all",
     "sequence_parallel": "true or false",
     "recompute": "none, selective or full",
     "recompute_share": "share of the layers with full recomputation, 0 to 1",
@@ -39,6 +40,7 @@ TRAINING = {
     "balanced_routing": "true: experts get equal shares of the tokens; false: the router decides; left out: as the software's published runs",
     "graphs": "what runs without the host's launches: none, partial (CUDA graphs of attention, router and what is around them, not of the experts), whole (of layers or steps) or compiled (one program); left out: as the software does",
     "lora_rank": "train adapters of this rank alone",
+    "lora_targets": "products that adapters are on: a list of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or of attention, mlp, all-linear; left out: all dense ones",
     "base_precision": "nf4: the frozen layers beside adapters are kept in 4 bits (QLoRA); left out: in 16",
     "offload": "to the host: none, optimizer or all",
     "activation_offload": "what layers keep for the backward pass, to the host: none, outputs (of products; layers' inputs stay) or all",
@@ -81,6 +83,11 @@ ELSEWHERE = {
     "seq_len": "input_len",
     "per_device_train_batch_size": "micro_batch",
     "train_batch_size": "global_batch",
+    "target_modules": "lora_targets",
+    "lora_target_modules": "lora_targets",
+    "data_parallel_shard_degree": "shard_group",
+    "dp_shard": "shard_group",
+    "hsdp": "shard_group",
 }
 """What other tools and engines call a field, where the name alone does not lead to it."""
 

@@ -21,7 +21,7 @@ from training_moat.core.plan import (
 from training_moat.core.training_step import StepTime
 from training_moat.core.units import GB, GIB, TERA
 from training_moat.core.workload import Transformer
-from training_moat.predict import beyond
+from training_moat.predict import adapted_products, beyond
 from training_moat.predict import training_constants as known
 from training_moat.predict.attainable import attainable
 from training_moat.predict.own_runs import ALLOWED, Shift
@@ -239,6 +239,8 @@ def _words(setting: Setting) -> dict[str, Any]:
         "dispatcher": setting.dispatcher,
         "capacity_factor": setting.exchange.expert_capacity or None,
         "lora_rank": setting.lora_rank or None,
+        "lora_targets": adapted_products.names(setting.lora_targets),
+        "shard_group": setting.shard_group or None,
         "base_precision": BASE_NAMES.get(setting.base_bytes),
         "offload": OFFLOAD_NAMES[setting.offload] if setting.offload else None,
         "chunked_loss": setting.chunked_loss,

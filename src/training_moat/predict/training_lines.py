@@ -260,7 +260,7 @@ def _layouts(
     numbers: dict[str, np.ndarray], tables: Tables, model: np.ndarray, setting: np.ndarray
 ) -> tuple[list[np.ndarray], list[tuple[int, ...]], np.ndarray]:
     """(every row's layouts, the levels of recomputation that each stands for, whether the request settles any of their
-    numbers, how experts are cut, or how wide adapters are)."""
+    numbers, how experts are cut, how wide adapters are, or how many replicas share)."""
     given = ~np.isnan([numbers[name] for name in SIZES])
     levels = [one.recompute for one in tables.settings]
     settled = np.array([level is not None for level in levels], bool)[setting]
@@ -284,7 +284,10 @@ def _layouts(
         shape = tables.models[model[place]]
         about = (one.chip, chips, seq_len, batch, fixed, sharded)
         layouts[place] = planning.layouts(shape, *about)
-    cut = [one.expert_tp is not None or one.lora_rank > 0 for one in tables.settings]
+    cut = [
+        one.expert_tp is not None or one.lora_rank > 0 or one.shard_group > 0
+        for one in tables.settings
+    ]
     return layouts, turned, given.any(axis=0) | np.array(cut, bool)[setting]
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from training_moat.catalog import dates, spelling
 from training_moat.core import tiers
+from training_moat.core.adapters import ALL_ADAPTED
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import (
@@ -27,13 +28,19 @@ from training_moat.core.plan import (
     STREAM_BYTES,
 )
 from training_moat.core.units import TERA
-from training_moat.predict import request_fields, requests, usual_dispatchers
+from training_moat.predict import adapted_products, request_fields, requests, usual_dispatchers
 from training_moat.predict import software as stacks
 from training_moat.predict.software import Software
 
 STORE_NOTE = "weights, gradients and optimizer states are in one store outside the chips, which streams them in layer by layer"
 IDLE_NOTE = "activations stay in the SRAM beside the cores; the HBM holds nothing in training"
 ADAPTERS_NOTE = "adapters are taken to be on every dense product of every layer"
+KEEPING_NOTE = "bitsandbytes before 0.43.2 keeps the inputs of all frozen products"
+KEPT_BEFORE = dates.span("2024-08")[0]
+"""bitsandbytes 0.43.2, of the end of July 2024, lets the inputs of frozen products go, which its forward pass had kept (its
+CHANGELOG: "activations being unnecessary for frozen parameters, yet the memory for them was still erroneously allocated")."""
+OWN_FOUR_BITS = ("torchtune",)
+"""Software whose weights of four bits are not bitsandbytes' (torchtune takes torchao's)."""
 OWN_HOST_NOTE = "the host's memory is read and written at four fifths of the rate at which the chip's own processor has it"
 HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
 NO_HOST = "activations of such chips stay beside their cores"
@@ -80,6 +87,9 @@ class Setting:
     dispatcher: str | None
     lora_rank: int
     base_bytes: float
+    lora_targets: int
+    inputs_kept: int
+    shard_group: int
     offload: int
     activation_offload: int = 0
     activation_offload_share: float = 1.0
@@ -138,7 +148,10 @@ class Setting:
             "scatters_every": own.scatters_every,
             "written_out_bytes": own.written_out_bytes,
             "lora_rank": float(self.lora_rank),
+            "lora_targets": float(self.lora_targets),
+            "inputs_kept": float(self.inputs_kept),
             "base_bytes": self.base_bytes,
+            "shard_group": float(self.shard_group),
             "offload": float(self.offload),
             "paged": float(self.paged),
             "activation_offload": float(self.activation_offload),
@@ -172,6 +185,10 @@ def settle(case: Mapping[str, Any]) -> Setting:
     dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
     graphs = requests.choice(case, "graphs", tuple(GRAPH_LEVELS))
     level, share = _recompute(case)
+    base, targets = _base_bytes(case), adapted_products.told(case, rank)
+    kept_all = base < WEIGHT_BYTES and _keeps_inputs(software, released)
+    assumed = [ADAPTERS_NOTE] * bool(rank and targets is None) + [KEEPING_NOTE] * kept_all
+    on = ALL_ADAPTED if targets is None else targets
     setting = Setting(
         chip=chip,
         precision=precision,
@@ -186,13 +203,16 @@ def settle(case: Mapping[str, Any]) -> Setting:
         exchange=_exchange(case, software, chip, released, dispatcher),
         dispatcher=dispatcher,
         lora_rank=rank,
-        base_bytes=_base_bytes(case),
+        base_bytes=base,
+        lora_targets=on,
+        inputs_kept=ALL_ADAPTED if kept_all else on,
+        shard_group=requests.whole(case, "shard_group") or 0,
         offload=0,
         released=released,
         chunked_loss=requests.flag(case, "chunked_loss"),
         narrow_gather=requests.flag(case, "narrow_gather"),
         graphs=software.graphs if graphs is None else float(GRAPH_LEVELS[graphs]),
-        notes=requests.chip_notes(case) + notes + unknown + [ADAPTERS_NOTE] * bool(rank),
+        notes=requests.chip_notes(case) + notes + unknown + assumed,
     )
     _read_states(case, setting)
     setting.matmul_flops = _matmul_flops(case, setting)
@@ -220,6 +240,12 @@ def _base_bytes(case: Mapping[str, Any]) -> float:
             f"base_precision {word} is of frozen weights; expected a lora_rank with it"
         )
     return BASE_BYTES[word] if word else WEIGHT_BYTES
+
+
+def _keeps_inputs(software: Software, released: float | None) -> bool:
+    """Whether products with weights in four bits keep their inputs although these weights are frozen: bitsandbytes did before
+    `KEPT_BEFORE`."""
+    return software.name not in OWN_FOUR_BITS and released is not None and released < KEPT_BEFORE
 
 
 def _exchange(

@@ -15,7 +15,17 @@ from training_moat.press import markup
 from training_moat.press.folders import PACKAGE
 
 ORDER = (
-    *("workload", "plan", "activations", "memory", "tiers", "collectives", "fabrics", "layer_step"),
+    *(
+        "workload",
+        "adapters",
+        "plan",
+        "activations",
+        "memory",
+        "tiers",
+        "collectives",
+        "fabrics",
+        "layer_step",
+    ),
     *("training_step", "serving_memory", "routing", "serving_exchange", "serving_step"),
     *("formats", "lifecycle", "breakeven"),
 )
