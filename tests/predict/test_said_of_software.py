@@ -212,3 +212,52 @@ def test_a_date_that_is_none_is_refused_with_the_years_that_are(said):
 def test_an_engine_that_was_timed_on_other_makers_chips_alone_is_told(chip, name, elsewhere):
     told = notes(serving, chip=chip, software=name)
     assert ("has been measured on other makers' chips alone" in told) == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("name", "chip", "told"),
+    [
+        ("nemo", "tpu-v5p", True),
+        ("unsloth", "trainium2", True),
+        ("nemo", "h100-sxm", False),
+        ("primus", "mi300x", False),
+        ("maxtext", "tpu-v5p", False),
+        ("fsdp", "gaudi3", False),
+    ],
+)
+def test_software_for_gpus_on_another_kind_of_chip_is_told(name, chip, told):
+    case = {"model": "llama3.1-8b", "chip": chip, "chips": 8, "software": name, "seq_len": 4096}
+    notes = training.predict([case | {"global_batch": 64}])[0]["notes"]
+    assert any(note.startswith(f"{name} is written for GPUs") for note in notes) == told
+    assert any("no measurements of this software" in note for note in notes) == (name == "unsloth")
+
+
+def test_olmos_trainers_are_two():
+    """allenai/OLMo, olmo/config.py: FSDP and nothing that splits a model; OLMo-core has all three."""
+    assert set(stacks["olmo"].lacks) == {"tp", "pp", "cp"} and not stacks["olmo-core"].lacks
+
+
+def test_lightnings_words_for_a_format_say_whether_a_wide_copy_is_kept():
+    """LitGPT, `precision`: bf16-true has weights, gradients and moments in 16 bits, bf16-mixed the weights in 32."""
+    run = {"model": "llama3.1-8b", "chip": "h200", "chips": 1, "software": "litgpt", "seq_len": 512, "recompute": "none"}  # fmt: skip
+    true, mixed, told, plain = (
+        training.predict([run | {"global_batch": 4, "micro_batch": 1} | said])[0]
+        for said in (
+            {"precision": "bf16-true"},
+            {"precision": "bf16-mixed"},
+            {"precision": "bf16", "master_weights": False},
+            {"precision": "bf16"},
+        )
+    )
+    assert true["memory_gib"] == told["memory_gib"] and mixed["memory_gib"] == plain["memory_gib"]
+    assert true["plan"]["precision"] == "bf16" and not true["plan"]["master_weights"]
+    weights = true["memory_gib"]["weights"]
+    held = [true["memory_gib"][kind] for kind in ("gradients", "optimizer")]
+    assert held == pytest.approx([weights, 2 * weights])
+    assert mixed["memory_gib"]["weights"] == pytest.approx(2 * weights)
+
+
+def test_gradients_of_bare_weights_have_their_type_but_in_megatrons_buffers():
+    for name, size in (("torchtitan", 2.0), ("accelerate", 2.0), ("megatron-core", 4.0)):
+        assert software.gradient_bytes(stacks[name], "bf16", 3, master_weights=False) == size
+        assert software.gradient_bytes(stacks[name], "bf16", 3) == 4.0

@@ -256,7 +256,7 @@ def test_software_that_nobody_measured_is_other_and_says_so():
         ("Colossal-AI", "colossalai"), ("Megatron Bridge", "megatron-bridge"), ("lit-gpt", "litgpt"), ("Pax", "paxml"),
         ("PyTorch XLA", "pytorch-xla"), ("PaddleNLP", "paddle"), ("FSDP2", "fsdp"), ("XTuner", "accelerate"),
         ("NeMo 24.07", "nemo"), ("DeepSpeed v0.14.2", "deepspeed"), ("EasyDeL", "other"), ("megatron-2023", "megatron-2023"),
-        ("OLMo-core", "olmo"), ("MindSpeed-LLM", "mindspeed"), ("MindSpore Transformers", "mindspore"), ("veScale", "other"),
+        ("OLMo-core", "olmo-core"), ("OLMo", "olmo"), ("unsloth", "unsloth"), ("LitGPT finetune", "litgpt-eager"), ("MindSpeed-LLM", "mindspeed"), ("MindSpore Transformers", "mindspore"), ("veScale", "other"),
         ("neuronx-distributed-training", "neuronx-distributed"), ("NeMo Framework", "nemo"), ("Axolotl", "transformers"),
         ("ms-swift", "transformers"), ("Megatron-SWIFT", "megatron"), ("Pai-Megatron-Patch", "megatron"), ("torch_xla", "pytorch-xla"),
         ("PyTorch FSDP", "fsdp"), ("DeepSpeed ZeRO-3", "deepspeed"), ("prime-rl", "torchtitan"), ("nanochat", "pytorch"),

@@ -106,15 +106,10 @@ def capacity_bytes(frame: pd.DataFrame) -> np.ndarray:
 
 
 def gradient_bytes(frame: pd.DataFrame) -> np.ndarray:
-    """Bytes of gradient held per weight of every row, by its format, software and sharding; of weights that a run has in 16
-    bits alone, although its software usually does not, 16 bits as well."""
+    """Bytes of gradient held per weight of every row, by its format, software, sharding and copies of the weights."""
     known = software.all_software()
-    kinds = frame[["label", "format", "zero_stage"]].itertuples(index=False)
-    usual = np.array([software.gradient_bytes(known[name], *rest) for name, *rest in kinds])
-    bare = software.of_labels(frame["label"], "master_weights").gt(0) & frame["master_weights"].eq(
-        0
-    )
-    return np.where(bare, np.minimum(usual, WEIGHT_BYTES), usual)
+    kinds = frame[["label", "format", "zero_stage", "master_weights"]].itertuples(index=False)
+    return np.array([software.gradient_bytes(known[name], *rest) for name, *rest in kinds])
 
 
 def lock_box() -> frozenset[str]:

@@ -97,7 +97,11 @@ _FORMATS = {
     "half": "fp16",
     "float32": "fp32",
     "float8": "fp8",
+    **{f"{width}-{kind}": f"fp{width}" for width in (16, 32) for kind in ("true", "mixed")},
+    **{f"bf16-{kind}": "bf16" for kind in ("true", "mixed")},
 }
+COPIES = {"bf16-true": False, "16-true": False, "bf16-mixed": True, "16-mixed": True}
+"""Lightning's words for a format, as LitGPT takes them, that say whether an FP32 copy of the weights is kept as well."""
 _EIGHT_BIT = ("adamw_8bit", "adamw8bit", "adamw_bnb_8bit", "paged_adamw_8bit", "pagedadamw8bit")
 _PROGRAMS = {
     "composer": ("mosaicml", "mosaicmlcomposer"),
@@ -106,6 +110,7 @@ _PROGRAMS = {
     "fsdp": ("fsdp1", "fsdp2", "pytorchfsdp", "pytorchfsdp1", "pytorchfsdp2"),
     "accelerate": ("huggingfaceaccelerate", "hfaccelerate", "xtuner"),
     "jax": ("flax", "jaxflax"),
+    "litgpt-eager": ("litgptfinetune", "litgptfinetunefull", "litgptfinetunelora"),
     "megatron": ("megatronfsdp", "megatronswift", "paimegatron", "paimegatronpatch"),
     "megatron-core": ("megatroncoremoe",),
     "megatron-lm": ("rocmmegatronlm",),
@@ -113,7 +118,7 @@ _PROGRAMS = {
     "mindspore": ("mindformers", "mindsporetransformers"),
     "nemo": ("nemoframework", "nemomegatron"),
     "neuronx-distributed": ("nxd", "nxdt", "nxdtraining", "neuronxdistributedtraining"),
-    "olmo": ("olmocore",),
+    "olmo-core": ("olmocore",),
     "paddle": ("paddlenlp",),
     "paxml": ("pax",),
     "primus": ("primusmegatron",),

@@ -44,6 +44,14 @@ STACK_OF_VENDOR = {
 }
 """Vendors whose chips run a stack of their own."""
 
+GPU_VENDORS = ("NVIDIA", "AMD")
+GPU_STACKS = ("megatron-core", "megatron-2021", "megatron-2023", "megatron-2026")
+GPU_NAMES = ("thunder", "halo", "nmoe", "unsloth")
+"""Stacks whose kernels are for GPUs (CUDA, which HIP takes over, or Triton): Megatron's kin and those on Transformer Engine or
+kernels of their own. What others of them run as are ports under names of their own (MindSpeed; Habana's Megatron-LM)."""
+UNTIMED = ("other", "unsloth")
+"""Names of the class `other` of which no run was timed."""
+
 ADAPTER_SCRIPTS = {"litgpt": "litgpt-eager"}
 """Software that trains adapters by scripts of their own, which run as another stack: LitGPT's compile nothing
 (litgpt/finetune/lora.py), and their configurations keep 16 bits alone (config_hub/finetune: bf16-true)."""
@@ -273,6 +281,12 @@ def is_others(software: Software, chip: Chip) -> bool:
     return bool(own) and default_name(chip) not in names
 
 
+def lacks_port(software: Software, chip: Chip) -> bool:
+    """Whether a stack is written for GPUs alone (`GPU_STACKS`, `GPU_NAMES`), and a chip is none."""
+    written = software.stack in GPU_STACKS or software.name in GPU_NAMES
+    return written and not chip.vendor.upper().startswith(GPU_VENDORS)
+
+
 def of_labels(labels: pd.Series, field: str) -> pd.Series:
     """What every label's software has in a field, as a number; NaN where the table does not know the label."""
     own = {name: getattr(one, field) for name, one in all_software().items()}
@@ -284,12 +298,19 @@ def stream_bytes(precision: str) -> float:
     return max(STREAM_BYTES, BYTES_PER_VALUE[precision])
 
 
-def gradient_bytes(software: Software, precision: str, zero_stage: float) -> float:
-    """Bytes of gradient held per weight: 16 bits in FP16 runs, as weights in wider ones, else as the stack keeps them."""
+def gradient_bytes(
+    software: Software, precision: str, zero_stage: float, master_weights: bool = True
+) -> float:
+    """Bytes of gradient held per weight: 16 bits in FP16 runs, as weights in wider ones, else as the stack keeps them; of
+    weights that a run has in 16 bits alone (no `master_weights`), where gradients have their weights' type, 16 bits as well.
+    Megatron's kin have buffers of their own for them."""
     if precision == "fp16" or BYTES_PER_VALUE[precision] > WEIGHT_BYTES:
         return BYTES_PER_VALUE[precision]
     sharded = software.gradient_bytes_sharded if zero_stage >= 2 else None
-    return software.gradient_bytes if sharded is None else sharded
+    usual = software.gradient_bytes if sharded is None else sharded
+    bare = software.master_weights and not master_weights
+    typed = software.torch_native or software.fully_sharded
+    return min(usual, WEIGHT_BYTES) if bare and typed else usual
 
 
 def wire_bytes(software: Software, precision: str) -> float:

@@ -26,7 +26,7 @@ from training_moat.predict import training_constants as known
 from training_moat.predict.attainable import attainable
 from training_moat.predict.own_runs import ALLOWED, Shift
 from training_moat.predict.run_costs import run_costs
-from training_moat.predict.software import is_others
+from training_moat.predict.software import UNTIMED, is_others, lacks_port
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import SIZES, Costs, lacks_note
@@ -272,6 +272,7 @@ UNMEASURED_NOTE = (
     " not as the best"
 )
 OTHERS_NOTE = "{name} is written for its maker's own chips; {chip} is taken to run it likewise"
+UNPORTED_NOTE = "{name} is written for GPUs; {chip} is taken to run it, or a port of it, likewise"
 MASKED_NOTE = (
     "the scores of attention count in full, of which the masked half is not computed: more of the"
     " peak is told than the chip works"
@@ -301,8 +302,9 @@ class _Remarks:
         several = rows.chips > 1
         unjoined = of_settings(lambda one: relatives.scaleup(one.chip) is None) & several
         assumed = of_settings(lambda one: relatives.lacks_link(one.chip)) & several
-        unmeasured = of_settings(lambda one: one.stack == one.software.name == "other")
+        unmeasured = of_settings(lambda one: one.software.name in UNTIMED)
         others = of_settings(lambda one: is_others(one.software, one.chip))
+        unported = of_settings(lambda one: lacks_port(one.software, one.chip))
         lacking = of_settings(lambda one: bool(one.software.lacks))
         undated = of_settings(lambda one: one.released is None) & rows.has_experts
         masked = figures.speeds["hfu"] > MOST_WORKED
@@ -316,7 +318,8 @@ class _Remarks:
             (assumed, self._assumed_link),
             (rows.chips > of_settings(_alone), self._of_chip(UNLINKED_NOTE)),
             (unmeasured, self._of_chip(UNMEASURED_NOTE)),
-            (others, self._others),
+            (others, self._of_software(OTHERS_NOTE)),
+            (unported, self._of_software(UNPORTED_NOTE)),
             (self.stage > layers / plan.pp, self._uneven),
             (masked, self._of_chip(MASKED_NOTE)),
             (freed, self._of_chip(FREED_NOTE)),
@@ -366,9 +369,9 @@ class _Remarks:
             chip=chip.id, joined=chip.domain_chips, told=told, rate=f"{rate / GB:,.0f}"
         )
 
-    def _others(self, index: int) -> str:
-        setting = self.rows.tables.settings[self.rows.setting[index]]
-        return OTHERS_NOTE.format(name=setting.software.name, chip=setting.chip.id)
+    def _of_software(self, words: str) -> Callable[[int], str]:
+        named = lambda one: words.format(name=one.software.name, chip=one.chip.id)  # noqa: E731
+        return lambda index: named(self.rows.tables.settings[self.rows.setting[index]])
 
     def _lacking(self, index: int) -> str:
         software = self.rows.tables.settings[self.rows.setting[index]].software

@@ -270,6 +270,8 @@ def _exchange(
 def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
     """Which copies of the weights and states are kept, and where."""
     given = requests.flag(case, "master_weights")
+    if given is None:
+        given = request_fields.COPIES.get(str(case.get("precision")).lower())
     setting.master_weights = setting.software.master_weights if given is None else given
     if setting.stream_bytes > STREAM_BYTES:
         setting.master_weights = True  # the one copy of the weights is the FP32 one

@@ -159,8 +159,8 @@ def _held(setting: Setting, constants: Constants) -> Held:
         kept = replace(kept, loss_chunks=chunks * BY_WIDTH)
     copies = setting.master_weights and not setting.lora_rank
     return Held(
-        gradient=stacks.gradient_bytes(own, precision, 0),
-        sharded_gradient=stacks.gradient_bytes(own, precision, 2),
+        gradient=stacks.gradient_bytes(own, precision, 0, setting.master_weights),
+        sharded_gradient=stacks.gradient_bytes(own, precision, 2, setting.master_weights),
         in_backward=own.states_in_backward,
         states=setting.state_bytes,
         master_is_weight=own.fully_sharded and copies,
