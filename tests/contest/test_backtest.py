@@ -79,3 +79,11 @@ def test_the_incumbent_is_never_behind_its_own_yardstick():
     named = {(one.year, one.against) for one in backtest.offers()}
     assert len(named) == len(backtest.YEARS)
     assert chips.chip("v100").name in {one.chip for one in own}
+
+
+def test_without_prices_every_gap_is_counted_in_chip_days():
+    """Dollars and chip-days are ranked together in one year; the page tells what the order is without that mixture."""
+    priced, alike = backtest.by_year(), backtest.by_year(priced=False)
+    assert set(alike["unit"]) == {"chip-days"} < set(priced["unit"])
+    wafer = (priced["vendor"] == "Cerebras") & (priced["year"] == 2022)
+    assert (alike.loc[wafer, "gap"] < priced.loc[wafer, "gap"]).all()

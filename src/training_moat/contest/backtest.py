@@ -89,8 +89,10 @@ def offered_in(year: int) -> list[Chip]:
 
 
 @tables.kept()
-def offers() -> list[Offer]:
-    """Every maker's best offer in every year by the gap to the yardstick of the year, which is Nvidia's own."""
+def offers(priced: bool = True) -> list[Offer]:
+    """Every maker's best offer in every year by the gap to the yardstick of the year, which is Nvidia's own.
+
+    priced: whether a gap is in dollars where prices of one kind are known for both chips, or always in chip-days."""
     found: list[Offer] = []
     days = [pd.Timestamp(f"{year}-{MID_YEAR}") for year in YEARS]
     chips = [[reference_jobs.yardstick(day), *offered_in(day.year)] for day in days]
@@ -102,7 +104,7 @@ def offers() -> list[Offer]:
         # Nvidia's offer is the yardstick: what other chips of its own cost is told by sellers of another kind.
         best = {INCUMBENT: _offer(year, rival, rival, base, base)}
         for chip in own:
-            offer = _offer(year, chip, rival, next(hours), base)
+            offer = _offer(year, chip, rival, next(hours), base, priced)
             if offer.vendor == INCUMBENT:
                 continue
             # Of chips none of which can, the newest stands for its maker.
@@ -112,9 +114,11 @@ def offers() -> list[Offer]:
     return found
 
 
-def _offer(year: int, chip: Chip, rival: Chip, hours: float, base: float) -> Offer:
+def _offer(
+    year: int, chip: Chip, rival: Chip, hours: float, base: float, priced: bool = True
+) -> Offer:
     own = chip.id == rival.id
-    prices = None if own else chip_hours.pair(chip, rival)
+    prices = chip_hours.pair(chip, rival) if priced and not own else None
     shut = gates.software(chip)
     stops = "software" if shut.passed == gates.NO else ""
     stops = stops if np.isfinite(hours) else "doing it in time"
@@ -124,13 +128,13 @@ def _offer(year: int, chip: Chip, rival: Chip, hours: float, base: float) -> Off
     return Offer(year, vendor, chip.name, rival.name, gap, unit, stops, hbm_gb(chip))
 
 
-def by_year(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
-    """Predictions and facts, one row per maker and year, of the years with a run on record.
+def by_year(least_flop: float = LEAST_FLOP, priced: bool = True) -> pd.DataFrame:
+    """Predictions and facts, one row per maker and year, of the years with a run on record. priced: as `offers`.
 
     Columns: year, vendor, chip, against, gap, unit, stops_at, hbm_gb, competitive (the model's forecast), runs (on record),
     used, share (of the year's runs), outcome (hit, miss, false alarm, rightly left out).
     """
-    frame = pd.DataFrame([vars(one) for one in offers()])
+    frame = pd.DataFrame([vars(one) for one in offers(priced)])
     counted = runs(least_flop).groupby(["year", "vendor"]).size().rename("runs").reset_index()
     frame = frame.merge(counted, how="left", on=["year", "vendor"])
     frame["runs"] = frame["runs"].fillna(0).astype(int)
