@@ -261,13 +261,13 @@ def supported(findings: dict[str, Finding]) -> list[str]:
 def not_supported(findings: dict[str, Finding]) -> pd.DataFrame:
     """The other claims: those that the evidence is strongly against first, those that it cannot decide last.
 
-    Columns: claim, paraphrase, quantity, number, range (with its kind), grade.
+    Columns: claim, paraphrase, quantity, number, range (with its kind), threshold (ours), grade.
     """
     frame = table(findings).rename(columns={"value": "number"})
     order = {grade: place for place, grade in enumerate(NOT_SUPPORTED)}
     frame = frame[frame["grade"].isin(order)]
     frame = frame.sort_values("grade", key=lambda grade: grade.map(order), kind="stable")
-    return frame[["claim", "paraphrase", "quantity", "number", "range", "grade"]]
+    return frame[["claim", "paraphrase", "quantity", "number", "range", "threshold", "grade"]]
 
 
 NOT_SUPPORTED = (grading.STRONGLY_AGAINST, grading.AGAINST, grading.MIXED, grading.OPEN)
