@@ -256,3 +256,15 @@ def test_who_holds_it_only_on_more_chips_than_are_known_to_be_joined_is_told() -
     assert (found["training"] == "holds").all()
     assert "(1 of them" in holding.unjoined_words(found)
     assert holding.unjoined_words(found[found["chip"] == "h100-sxm"]) == ""
+
+
+def test_a_model_published_in_fewer_bits_alone_is_counted_in_these_on_the_whole_page() -> None:
+    """Bars and tokens had sixteen bits beside verdicts in FP8, and the parameter said sixteen bits."""
+    kinds = holding.bytes_by_kind("deepseek-v3").set_index(["job", "kind"])["gb"]
+    wide = holding.bytes_by_kind("deepseek-v3", precision="bf16").set_index(["job", "kind"])["gb"]
+    assert kinds["serving", "weights"] < 0.6 * wide["serving", "weights"]
+    assert kinds["training", "weights"] == wide["training", "weights"]
+    h100 = chips.chip("h100-sxm")
+    assert holding.tokens_to_feed(h100, model="deepseek-v3") == holding.tokens_to_feed(h100, "fp8")
+    assert holding.tokens_to_feed(h100, model="llama3.1-70b") == holding.tokens_to_feed(h100)
+    assert "published alone" in parameters.schema("memory")["precision"].meaning

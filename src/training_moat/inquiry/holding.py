@@ -55,7 +55,7 @@ def verdicts(
     """One row per chip: can it hold the training and the serving of `model`, on how many chips, which tier decides.
 
     `sequences` is the training batch, `batch` the sequences served at once, both of `seq_len` tokens. What is None is
-    chosen chip by chip (the widest format up to 16 bits, the best sharing out), and so is `least` recomputation. Verdicts
+    chosen chip by chip (the format of its maker's software or the model's own, else the widest up to 16 bits; the best sharing out), and so is `least` recomputation. Verdicts
     are holds, no, or unknown with the missing datum; nothing that bears on what a chip holds is assumed for blanks.
     """
     known = chip_catalog.all_chips()
@@ -73,7 +73,7 @@ def verdicts(
         serving_verdict = _serving_verdict(chip, answer)
         rows.append(
             {"chip": name, "name": chip.name, "vendor": chip.vendor}
-            | _fed_from(chip, precision)
+            | _fed_from(chip, precision, model)
             | dict(zip(("training", "training_chips", "training_why"), training_verdict))
             | dict(zip(("serving", "serving_chips", "serving_why"), serving_verdict))
             | {"vendor_trains": chip.supports_training}
@@ -82,7 +82,7 @@ def verdicts(
     return frame.astype({"training_chips": float, "serving_chips": float})
 
 
-def _fed_from(chip: Chip, precision: str | None) -> dict[str, object]:
+def _fed_from(chip: Chip, precision: str | None, model: str) -> dict[str, object]:
     """The memory that feeds the multipliers in serving: its name, size and rate, and the tokens that keep up with it."""
     if tiers.missing(chip, "serving"):
         return {"tier": "", "tier_gb": np.nan, "tier_gb_per_s": np.nan, "tokens_to_feed": np.nan}
@@ -91,7 +91,7 @@ def _fed_from(chip: Chip, precision: str | None) -> dict[str, object]:
         "tier": tier.word,
         "tier_gb": size_gb(tier),
         "tier_gb_per_s": (tier.bytes_per_s or np.nan) / GB,
-        "tokens_to_feed": tokens_to_feed(chip, precision),
+        "tokens_to_feed": tokens_to_feed(chip, precision, model=model),
     }
 
 
@@ -250,13 +250,17 @@ def _short_words(chip: Chip, job: str, last: tuple[dict, int] | None, least: flo
     )
 
 
-def tokens_to_feed(chip: Chip, precision: str | None = None, job: str = "serving") -> float:
+def tokens_to_feed(
+    chip: Chip, precision: str | None = None, job: str = "serving", model: str | None = None
+) -> float:
     """Tokens that must share each read of a weight before its memory keeps the matmul units busy: peak FLOP per byte,
     times the bytes of a weight, over the two operations a token does with it (Williams et al. 2009). In serving the
-    weights come from the home's fastest tier, in training from where they live."""
+    weights come from the home's fastest tier, in the format in which `model` is served where none is named; in training
+    from where they live."""
+    served = model_catalog.model(model) if model and job == "serving" else None
     try:
         source = tiers.faster_tiers(chip)[0] if job == "serving" else tiers.home(chip, job)[-1]
-        stored, _ = serving_formats.precision_of({"precision": precision}, chip)
+        stored, _ = serving_formats.precision_of({"precision": precision}, chip, served)
         used = serving_formats.multiplied_in(chip, stored)
     except InputError:
         return float("nan")
@@ -274,11 +278,12 @@ def bytes_by_kind(
 ) -> pd.DataFrame:
     """What training one sequence and serving `batch` sequences must hold in all, by kind. Columns: job, kind, gb.
 
-    Sixteen-bit weights and selective recomputation where none is named.
+    Where none is named, selective recomputation, and served weights of sixteen bits or in the one format in which the
+    model's maker publishes it.
     """
-    precision = precision or "bf16"
     recompute = "selective" if recompute == LEAST else recompute
     shape = model_catalog.model(model)
+    precision = precision or serving_formats.published_alone(shape) or "bf16"
     level = float(RECOMPUTE_LEVELS[recompute])
     plan = Plan(seq_len=float(seq_len), global_batch=1.0, zero_stage=0.0, recompute=level)
     held = training_memory(shape, plan, optimizer)

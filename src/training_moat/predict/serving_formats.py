@@ -67,7 +67,7 @@ def precision_of(
         usual = _stored_in().get(chip.family)
         if usual:
             return usual, [f"{chip.vendor}'s software keeps weights in {usual}; that is taken"]
-        if model and (only := _published_alone(model, chip)):
+        if model and (only := _taken_alone(model, chip)):
             told = f"precision not given; {only} is taken, the only format its maker publishes {model.name} in"
             return only, [told, *requests.stand_in_notes(chip, only, multiplied_in(chip, only))]
         for name in WIDEST_FIRST:
@@ -102,10 +102,15 @@ def _stored_in() -> dict[str, str]:
     return dict(zip(use["family"], use["stored_in"], strict=True))
 
 
-def _published_alone(model: Transformer, chip: Chip) -> str:
-    """The narrow format in which the model's maker publishes it alone, where the chip multiplies it or it has four bits, which
-    engines widen on the way; blank on chips that their makers serve themselves, in 16 bits."""
-    name = _narrow_models().get(model.name, "")
+def published_alone(model: Transformer) -> str:
+    """The narrow format in which the model's maker publishes it alone; blank where there is none, or sixteen bits too."""
+    return _narrow_models().get(model.name, "")
+
+
+def _taken_alone(model: Transformer, chip: Chip) -> str:
+    """`published_alone` where the chip multiplies it or it has four bits, which engines widen on the way; blank on chips that
+    their makers serve themselves, in 16 bits."""
+    name = published_alone(model)
     taken = name in NARROW or chip.peak_flops.get(name)
     return name if taken and chip.family not in serving_software.services() else ""
 
