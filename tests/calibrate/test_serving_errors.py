@@ -137,7 +137,7 @@ def test_lengths_are_the_mean_ones_of_the_runs(rows) -> None:
     served = rows[rows["source"] == "inferencex"]
     assert set(served["input_len"].round(1)) == {921.6, 7372.8}
     cached = served[served["kv_precision"] == "fp8"]
-    assert "trt-llm" in set(cached["software"]) and "kimi-k2" not in set(cached["model"])
+    assert "trt-llm" in set(cached["software"]) and "kimi-k2.5" not in set(cached["model"])
 
 
 def test_runs_with_a_draft_are_told_apart(rows) -> None:
@@ -342,7 +342,9 @@ def test_integer_weights_of_four_bits_are_weights_alone(rows) -> None:
     """Kimi K2's released weights are packed integers that engines widen to 16 bits before they multiply; a chip with
     four-bit units does not multiply them there."""
     packed = rows[rows["precision"] == "int4"]
-    assert {"kimi-k2"} <= set(packed["model"]) and {"h200", "b200", "mi350x"} <= set(packed["chip"])
+    assert {"kimi-k2.5"} <= set(packed["model"]) and {"h200", "b200", "mi350x"} <= set(
+        packed["chip"]
+    )
     same = packed[packed["chip"] == "b200"].head(4)
     found = fit_serving.predict(same, serving_constants.stored())
     assert (fit_serving.predict(same.assign(precision="nvfp4"), serving_constants.stored()) < found).all()  # fmt: skip

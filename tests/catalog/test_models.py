@@ -247,9 +247,18 @@ def test_any_sizes_make_a_complete_model(layers, heads, head_dim, params_b):
         ("MiniMax-M1", 456.0),
         ("bert-base-uncased", 0.109),
         ("DeepSeek-V3.2", 671.0),
+        ("Qwen/Qwen3.5-397B-A17B", 397.0),
+        ("Qwen/Qwen3.5-122B-A10B", 122.0),
+        ("Qwen/Qwen3-Coder-480B-A35B-Instruct", 480.0),
+        ("deepseek-ai/DeepSeek-V4-Flash", 284.0),
+        ("nvidia/NVIDIA-Nemotron-3-Super-120B-A12B", 120.0),
+        ("nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B", 550.0),
+        ("nvidia/Nemotron-H-56B-Base-8K", 56.0),
+        ("EleutherAI/pythia-2.8b-deduped", 2.8),
+        ("HuggingFaceTB/SmolLM2-1.7B-Instruct", 1.7),
     ],
 )
-def test_names_of_widely_trained_models_lead_to_shapes_of_their_size(name, billions):
+def test_names_of_widely_used_models_lead_to_shapes_of_their_size(name, billions):
     """The published counts of weights, which also tell whether input and output share their embedding."""
     assert workload.params(models.model(name)) == pytest.approx(billions * 1e9, rel=0.01)
 
@@ -292,7 +301,7 @@ def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
 @pytest.mark.parametrize(
     ("said", "model_id"),
     [
-        ("MiniMax-M2.7", "minimax-m2.5"), ("Kimi-K2.5", "kimi-k2"), ("DeepSeek-R1-0528", "deepseek-v3"),
+        ("MiniMax-M2.7", "minimax-m2.5"), ("Kimi-K2.5", "kimi-k2.5"), ("Kimi-K2-Instruct-0905", "kimi-k2"), ("DeepSeek-R1-0528", "deepseek-v3"),
         ("deepseek-ai/DeepSeek-R1-Distill-Llama-70B", "llama3.1-70b"), ("Qwen/QwQ-32B", "qwen2.5-32b"),
         ("Qwen3-Coder-30B-A3B-Instruct", "qwen3-30b-a3b"), ("Mistral-7B-Instruct-v0.3", "mistral-7b-v0.2"),
         ("zai-org/GLM-4.6", "glm-4.7"), ("GLM-5.1", "glm-5"), ("Qwen3.6-35B-A3B", "qwen3.5-35b-a3b"),
@@ -301,6 +310,40 @@ def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
 )  # fmt: skip
 def test_a_release_is_known_without_its_owner_and_by_the_shape_it_was_trained_from(said, model_id):
     assert models.resolve(said) == model_id
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("Qwen3.5-397B", 17), ("Qwen3.5-122B", 10), ("Qwen3-Coder-480B-A35B", 35), ("DeepSeek-V4-Flash", 13),
+        ("DeepSeek-V4-Pro", 49), ("Nemotron 3 Super", 12), ("Nemotron 3 Ultra", 55), ("MiMo-V2-Flash", 15),
+    ],
+)  # fmt: skip
+def test_what_a_token_visits_of_a_model_of_experts_is_what_its_name_says(name, billions):
+    counted = workload.derived_active_params(models.model(name))
+    assert counted == pytest.approx(billions * 1e9, rel=0.08)
+
+
+def test_a_hybrids_layers_are_counted_by_what_they_are():
+    """23 Mamba-2, six attention layers and 23 mixtures of experts (the pattern in its configuration): the cache is that of
+    six layers, and a mixture stands behind 23 mixers of 29."""
+    nano = models.model("nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B")
+    assert (nano.layers - nano.linear_layers, nano.moe_layers) == (6, 23)
+    assert workload.state_values(nano) == 64 * 64 * 128
+    one_token = workload.kv_values_per_token(nano) * workload.attended_tokens(nano, 1000) / 1000
+    assert one_token == pytest.approx(6 * 2 * 2 * 128)
+
+
+@pytest.mark.parametrize(
+    ("said", "model_id"),
+    [
+        ("Qwen3-4B-Thinking-2507", "qwen3-4b"), ("Qwen3-Next-80B-A3B-Thinking", "qwen3-next-80b-a3b"),
+        ("Olmo-3-32B-Think", "olmo3-32b"), ("allenai/OLMo-2-1124-13B-DPO", "olmo2-13b"),
+        ("nvidia/DeepSeek-R1-0528-FP4-v2", "deepseek-v3"), ("Kimi-K2-Thinking", "kimi-k2.5"),
+    ],
+)  # fmt: skip
+def test_what_a_release_was_tuned_for_does_not_hide_its_model(said, model_id):
+    assert models.resolve(models.stored_as(said)[0]) == model_id
 
 
 @pytest.mark.parametrize(

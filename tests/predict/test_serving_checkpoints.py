@@ -52,6 +52,9 @@ ONLY = "the only format its maker publishes"
         ("MiniMax-M2.7", "h100-sxm", "fp8"),
         ("openai/gpt-oss-120b", "h100-sxm", "mxfp4"),
         ("gpt-oss-20b", "rtx-4090", "mxfp4"),
+        ("moonshotai/Kimi-K2-Instruct", "b300", "fp8"),
+        ("moonshotai/Kimi-K2.5", "h200", "int4"),
+        ("DeepSeek-V4-Flash", "b200", "mxfp4"),
     ],
 )
 def test_where_a_model_is_published_in_one_narrow_format_that_is_taken(model, chip, taken) -> None:

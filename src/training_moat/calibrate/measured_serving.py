@@ -55,7 +55,8 @@ def cluster_runs() -> pd.DataFrame:
         seconds_per_token=frame["tpot_ms"] / 1e3,
         ttft_s=frame["ttft_ms"] / 1e3,
     )
-    rows["unusable"] = _first_reason(rows, _cluster_reasons(frame, rows))
+    waits = reasons.waiting(rows["model"], frame["model_path"])
+    rows["unusable"] = _first_reason(rows, [*_cluster_reasons(frame, rows), waits])
     rows = _without_copies(rows)
     rows.loc[_falls_with_load(rows), "unusable"] = "tokens take less time the more are served"
     return rows
@@ -127,7 +128,8 @@ def bench_runs() -> pd.DataFrame:
         seconds_per_token=seconds,
         ttft_s=np.nan,
     )
-    rows["unusable"] = _first_reason(rows, _bench_reasons(own, rows))
+    waits = reasons.waiting(rows["model"], own["model"])
+    rows["unusable"] = _first_reason(rows, [*_bench_reasons(own, rows), waits])
     rows.loc[_does_not_scale(rows), "unusable"] = "several chips take twice as long as one or more"
     return _without_copies(rows)
 

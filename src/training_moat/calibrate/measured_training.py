@@ -181,12 +181,10 @@ def _networks() -> dict[str, float]:
 
 
 def _with_shape(frame: pd.DataFrame) -> pd.DataFrame:
-    """The row's own sizes; the models table fills the rest (head width, experts, latent attention)."""
+    """The row's own sizes; the models table fills the rest (head width, experts, latent attention) where the row names its
+    model by `model_id`: a name in words alone may come to mean a model that no fit has met."""
     architectures = model_catalog.all_models()
-    identity = frame["model_id"].where(
-        frame["model_id"].notna(),
-        frame["model"].map({name: model_catalog.find(name) for name in frame["model"].unique()}),
-    )
+    identity = frame["model_id"]
     place = pd.Index(list(architectures)).get_indexer(identity)
     fields = [name for name in Transformer.__dataclass_fields__ if name not in ("name", *SHAPE)]
     stated_tie = frame["tied_embeddings"]

@@ -6,8 +6,21 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from training_moat.catalog import models
+
 Reason = tuple[pd.Series, str]
 """Where a reason holds, and what it says; where it is not known whether it holds, it does not."""
+
+
+WAITING = "waits for the next fit: its model came into the models table after the last one"
+"""Why a run is left out whose source names a model that the table has, while the run's own row has no `model_id` yet."""
+
+
+def waiting(model_ids: pd.Series, words: pd.Series) -> Reason:
+    """The reason of runs that nobody has tied to a model of the table (`model_ids` is blank), though the name that their
+    sources give it (`words`) means one: whoever fits next fills in `model_id`."""
+    known = {name: models.known(name) for name in words.dropna().unique()}
+    return model_ids.isna() & words.map(known).eq(True), WAITING
 
 
 def first(index: pd.Index, reasons: Iterable[Reason]) -> pd.Series:

@@ -62,6 +62,7 @@ def _of_the_run(frame: pd.DataFrame) -> list[Reason]:
 def _of_what_is_stated(frame: pd.DataFrame, model: Transformer) -> list[Reason]:
     """What a source leaves out, or has otherwise a second time."""
     shapeless = frame["layers"].isna() | frame["hidden"].isna() | frame["heads"].isna()
+    waits, _ = reasons.waiting(frame["model_id"], frame["model"])
     timeless = frame["step_seconds"].isna()
     peakless = frame["format"].isna() & _without_peak(frame)
     widthless = frame["experts"].gt(0) & frame["expert_ffn"].eq(0)
@@ -69,6 +70,7 @@ def _of_what_is_stated(frame: pd.DataFrame, model: Transformer) -> list[Reason]:
         (frame["chip_id"].isna(), "the chip is not in the table"),
         (peakless, "no peak of the chip in the run's format is published"),
         (frame["format"].isna(), "the matmul format is not stated"),
+        (waits & shapeless, reasons.WAITING),
         (shapeless, "the model's shape is not published"),
         (widthless, "the experts' width is not published"),
         (_param_mismatch(frame, model), "shape and stated size disagree"),

@@ -13,7 +13,9 @@ from training_moat.catalog.shape_gaps import SIZES
 from training_moat.core.units import BILLION
 from training_moat.core.workload import Transformer
 
-_TUNED = re.compile(r"[-_ ](?:instruct|chat|it|hf|base)(?=[-_ ]|$)", re.IGNORECASE)
+_TUNED = re.compile(
+    r"[-_ ](?:instruct|chat|it|hf|base|think|thinking|reasoning|sft|dpo)(?=[-_ ]|$)", re.IGNORECASE
+)
 """What stands in a release's name for how it was tuned or stored; no size of the model hangs on it."""
 
 _MAKER = re.compile(r"^meta[-_ ]", re.IGNORECASE)
@@ -26,7 +28,7 @@ _FIRST = re.compile(
 
 _STORED = re.compile(
     r"[-_ ](?:quantized\.)?((?:awq|gptq)[-_]int4|fp8[-_](?:kv|dynamic|block)|mxfp[48]|nvfp4|fp(?:4|8|16)|bf16|awq|gptq"
-    r"|int[48]|w4a16|w8a8)$",
+    r"|int[48]|w4a16|w8a8)(?:[-_]v\d)?$",
     re.IGNORECASE,
 )
 """The format of the weights at the end of a checkpoint's name."""

@@ -111,7 +111,7 @@ def _taken_alone(model: Transformer, chip: Chip) -> str:
     """`published_alone` where the chip multiplies it or it has four bits, which engines widen on the way; blank on chips that
     their makers serve themselves, in 16 bits."""
     name = published_alone(model)
-    taken = name in NARROW or chip.peak_flops.get(name)
+    taken = name in (*NARROW, *WEIGHTS_ALONE) or chip.peak_flops.get(name)
     return name if taken and chip.family not in serving_software.services() else ""
 
 
