@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from training_moat.core.errors import InputError
-from training_moat.press import folders, output
+from training_moat.press import folders, output, unpacking
 
 
 @pytest.fixture(autouse=True)
@@ -216,3 +217,15 @@ def test_a_place_where_nothing_can_be_written_is_refused_at_once(tmp_path):
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no such file system here")
 def test_a_file_system_that_takes_no_folder_is_refused_at_once():
     refused("/proc/moat-site", "nothing can be written in /proc")
+
+
+def test_a_place_where_a_disk_is_mounted_is_refused_before_the_work(tmp_path, monkeypatch):
+    """It can be filled, and a page goes there, but its folder cannot be exchanged for another."""
+    monkeypatch.setattr(os.path, "ismount", lambda place: Path(place).name == "disk")
+    (tmp_path / "disk").mkdir()
+    for ask in (output.site_folder, unpacking.unpack):
+        with pytest.raises(InputError, match="disk is mounted there.* give a folder in it"):
+            ask(str(tmp_path / "disk"))
+    assert output.site_folder(tmp_path / "disk" / "site") and output.page_folder(
+        tmp_path / "disk", "bars"
+    )

@@ -58,6 +58,7 @@ def site_folder(name: str | Path, standard: bool = False) -> Path:
         raise InputError(
             f"--out {place}: '{stray}' in it was not written by `moat build`; give an empty folder."
         )
+    refuse_mounted(place)
     refuse_read_only(place)
     return place
 
@@ -123,6 +124,14 @@ def plain_place(name: str | Path | None, asked: str = "") -> Path:
     if not stands.is_dir():
         raise InputError(f"{asked}: {stands.name} is a file; expected a folder.")
     return place
+
+
+def refuse_mounted(place: Path, asked: str = "") -> None:
+    """Find out now that a folder can be filled, but not replaced by another."""
+    if os.path.ismount(place):
+        raise InputError(
+            f"{asked or f'--out {place}'}: a disk is mounted there, whose folder cannot be replaced; give a folder in it."
+        )
 
 
 def refuse_read_only(place: Path, asked: str = "") -> None:

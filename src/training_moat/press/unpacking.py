@@ -54,5 +54,6 @@ def _free(name: str) -> Path:
     place = output.plain_place(name, f"new {name}")
     if place.is_dir() and any(place.iterdir()):
         raise InputError(f"new {name}: the folder is not empty; give a new or an empty one.")
+    output.refuse_mounted(place, f"new {name}")
     output.refuse_read_only(place.parent, f"new {name}")
     return place
