@@ -411,3 +411,31 @@ def test_a_base_keeps_what_is_not_overridden():
     assert (case.model.layers, case.model.kv_heads) == (16, 8)
     alone = parse(CASE | {"chip": {"bf16_tflops": 500, "hbm_gb": 80, "hbm_tb_per_s": 3}})
     assert alone.chip.scaleup is None and alone.chip.peak_flops == {"bf16": 5e14}
+
+
+@pytest.mark.parametrize(
+    ("software", "zero_stage"),
+    [("fsdp", 3), ("torchtitan", 3), ("deepspeed", 2), ("deepspeed", 3), (None, 3), ("other", 2)],
+)
+def test_replicas_that_are_said_to_share_are_several_and_in_no_pipeline(software, zero_stage):
+    """DeepSpeed, runtime/pipe/engine.py: "ZeRO-2 and ZeRO-3 are incompatible with pipeline parallelism". What one replica
+    holds of gradients or weights is shared with nobody."""
+    said = CASE | {"global_batch": 8, "software": software, "zero_stage": zero_stage}
+    tried = parse(said).plans
+    assert tried and all(plan["pp"] == 1 and plan["dp"] * plan["cp"] > 1 for plan in tried)
+    assert any(plan["pp"] > 1 for plan in parse(said | {"zero_stage": 1, "software": None}).plans)
+
+
+def test_a_pipeline_that_is_asked_for_beside_shared_weights_is_answered():
+    asked = CASE | {"zero_stage": 3, "software": "torchtitan", "pp": 2}
+    assert {plan["pp"] for plan in parse(asked).plans} == {2}
+    alone = CASE | {"zero_stage": 3, "software": "torchtitan", "tp": 8}
+    assert {plan["dp"] for plan in parse(alone).plans} == {1}
+
+
+def test_shared_weights_go_through_a_pipeline_where_nothing_else_divides():
+    narrow = {"layers": 24, "hidden": 1024, "heads": 1}
+    case = {"model": narrow, "chip": "h100-sxm", "chips": 4, "seq_len": 2048, "global_batch": 2}
+    forced = parse(case | {"zero_stage": 3, "software": "torchtitan"})
+    assert {plan["pp"] for plan in forced.plans} == {2}
+    assert "zero_stage 3 is hardly ever told of a run with a pipeline" in " ".join(forced.notes)

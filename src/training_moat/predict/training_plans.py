@@ -169,9 +169,17 @@ def _chips(case: Mapping[str, Any], given: Mapping[str, int | None]) -> int:
 def fixed(
     sizes: Mapping[str, int | None], recompute: int | None, setting: Setting
 ) -> dict[str, int | None]:
-    """What is settled of a layout: what the request settles, and one where the software does not split a model so."""
+    """What is settled of a layout: what the request settles, and one where the software does not split a model so, nor a stage
+    of ZeRO that is told of a pipeline (`piped`)."""
     whole = {size: 1 for size in setting.software.lacks if not sizes[size]}
+    if not sizes["pp"] and not piped(sizes["zero_stage"], setting.software):
+        whole["pp"] = 1
     return {**sizes, **whole, "recompute": recompute}
+
+
+def piped(zero_stage: int | None, software: Software) -> bool:
+    """Whether a run of which that stage is told may be one with a pipeline that nobody tells of."""
+    return (zero_stage or 0) <= planning.PIPED_STAGE[bool(software.fully_sharded)]
 
 
 def _candidates(case: TrainingCase) -> np.ndarray:
@@ -188,10 +196,16 @@ def _candidates(case: TrainingCase) -> np.ndarray:
         kept = ~broken.any(axis=0)
         if found.shape[1] and kept.any():
             if wanted != offered:
-                without = f"{lacks_note(case.software)}; no plan without is possible"
-                case.notes = [*case.notes, without]
+                case.notes = [*case.notes, f"{_set_aside(case)}; no plan without is possible"]
             return found[:, kept]
     raise InputError(_why_none(case, broken, [text for _, text in rules]))
+
+
+def _set_aside(case: TrainingCase) -> str:
+    """Why splits that a case leaves open are offered where nothing else is possible alone."""
+    if case.software.lacks:
+        return lacks_note(case.software)
+    return f"zero_stage {case.sizes['zero_stage']} is hardly ever told of a run with a pipeline"
 
 
 def lacks_note(software: Software) -> str:
