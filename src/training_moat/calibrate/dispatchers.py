@@ -11,7 +11,7 @@ import pandas as pd
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.predict import usual_dispatchers
-from training_moat.predict.software import DISPATCHERS, ONE_HOT_STACKS, SENDS, Software
+from training_moat.predict.software import DISPATCHERS, SENDS, Software
 from training_moat.predict.training_settings import TokenExchange
 
 TABLE = "training_dispatchers"
@@ -77,7 +77,7 @@ def _capacity(frame: pd.DataFrame, stacks: dict[str, Software]) -> pd.Series:
     """What experts are padded to: where notes tell of a factor, and that they are padded or software that does no other way.
     Megatron-Core drops tokens without padding what is left (`moe_pad_expert_input_to_capacity`, off unless it is asked for)."""
     notes = frame["notes"].fillna("").str
-    own = {name for name, one in stacks.items() if one.stack in ONE_HOT_STACKS}
+    own = {name for name, one in stacks.items() if one.pads_by_masks}
     factor = notes.extract(CAPACITY, expand=False).astype(float)
     return factor.where(notes.contains("padding|padded") | frame["label"].isin(own)).fillna(0.0)
 

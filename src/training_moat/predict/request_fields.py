@@ -103,35 +103,6 @@ _FORMATS = {
 COPIES = {"bf16-true": False, "16-true": False, "bf16-mixed": True, "16-mixed": True}
 """Lightning's words for a format, as LitGPT takes them, that say whether an FP32 copy of the weights is kept as well."""
 _EIGHT_BIT = ("adamw_8bit", "adamw8bit", "adamw_bnb_8bit", "paged_adamw_8bit", "pagedadamw8bit")
-_PROGRAMS = {
-    "composer": ("mosaicml", "mosaicmlcomposer"),
-    "csoft": ("cerebras",),
-    "deepspeed": ("deepspeedchat", "deepspeedzero"),
-    "fsdp": ("fsdp1", "fsdp2", "pytorchfsdp", "pytorchfsdp1", "pytorchfsdp2"),
-    "accelerate": ("huggingfaceaccelerate", "hfaccelerate", "xtuner"),
-    "jax": ("flax", "jaxflax"),
-    "litgpt-eager": ("litgptfinetune", "litgptfinetunefull", "litgptfinetunelora"),
-    "megatron": ("megatronfsdp", "megatronswift", "paimegatron", "paimegatronpatch"),
-    "megatron-core": ("megatroncoremoe",),
-    "megatron-lm": ("rocmmegatronlm",),
-    "mindspeed": ("mindspeedllm",),
-    "mindspore": ("mindformers", "mindsporetransformers"),
-    "nemo": ("nemoframework", "nemomegatron"),
-    "neuronx-distributed": ("nxd", "nxdt", "nxdtraining", "neuronxdistributedtraining"),
-    "olmo-core": ("olmocore",),
-    "paddle": ("paddlenlp",),
-    "paxml": ("pax",),
-    "primus": ("primusmegatron",),
-    "pytorch": ("nanochat", "nanogpt"),
-    "pytorch-xla": ("torchxla",),
-    "torchtitan": ("primerl", "primustorchtitan"),
-    "transformers": ("axolotl", "msswift", "swift"),
-    "other": ("easydel", "torchax", "transformerengine", "vescale"),
-}
-"""Names of training software by the stack of the table that is the same program, as `training_stacks` takes their runs, or
-wraps it: Axolotl and ms-swift load transformers' models in 16 bits and train these weights. `other`: what is told from a
-stack of a name like it."""
-
 SPELT = {
     "precision": _FORMATS,
     "kv_precision": _FORMATS,
@@ -140,6 +111,5 @@ SPELT = {
         "adamw_torch_fused": "adamw",
         **dict.fromkeys(_EIGHT_BIT, "adam8bit"),
     },
-    "software": {said: name for name, spelt in _PROGRAMS.items() for said in spelt},
 }
 """What PyTorch, torchtitan, torchtune, bitsandbytes and transformers call the words of a field, in small letters."""

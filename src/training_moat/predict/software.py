@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from training_moat.catalog import dates, tables
+from training_moat.catalog import dates, spelling, tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import WEIGHT_BYTES
@@ -34,16 +34,6 @@ UNFUSED_STACKS = ("megatron-2021", "deepspeed")
 PYTORCH_STACKS = ("fsdp", "pytorch-eager")
 """Stacks that run PyTorch's own compiler and sharding, which are tuned on Nvidia's chips; on other makers' GPUs they are ports
 (public PyTorch on MI300X against Nvidia's: SemiAnalysis 2024)."""
-STACK_OF_VENDOR = {
-    "huawei": "mindspeed",
-    "amazon": "neuron",
-    "aws": "neuron",
-    "cerebras": "csoft",
-    "sambanova": "sambaflow",
-    "graphcore": "poptorch",
-}
-"""Vendors whose chips run a stack of their own."""
-
 GPU_VENDORS = ("NVIDIA", "AMD")
 GPU_STACKS = ("megatron-core", "megatron-2021", "megatron-2023", "megatron-2026")
 GPU_NAMES = ("thunder", "halo", "nmoe", "unsloth")
@@ -51,10 +41,6 @@ GPU_NAMES = ("thunder", "halo", "nmoe", "unsloth")
 kernels of their own. What others of them run as are ports under names of their own (MindSpeed; Habana's Megatron-LM)."""
 UNTIMED = ("other", "unsloth")
 """Names of the class `other` of which no run was timed."""
-
-ADAPTER_SCRIPTS = {"litgpt": "litgpt-eager"}
-"""Software that trains adapters by scripts of their own, which run as another stack: LitGPT's compile nothing
-(litgpt/finetune/lora.py), and their configurations keep 16 bits alone (config_hub/finetune: bf16-true)."""
 
 DISPATCHERS = {
     "all-to-all": (0.0, 0.0, 0.0),
@@ -66,12 +52,6 @@ DISPATCHERS = {
 on its way, and whether products with one-hot masks do that."""
 SENDS = ("dispatch_once", "permutes_in_flight", "one_hot_dispatch")
 """The fields of a plan that a dispatcher decides, in the order of `DISPATCHERS`."""
-SCATTERING_STACKS = ("deepspeed",)
-"""Stacks whose ZeRO-2 scatters gradients after every micro-batch (DeepSpeed, engine.py and pull request 338: "Zero stage 2
-communicates during non gradient accumulation boundaries as well"), unlike their ZeRO-1."""
-ONE_HOT_STACKS = ("maxtext",)
-"""Stacks that pad experts to a capacity by products with one-hot masks alone: MaxText's grouped products drop nothing, and its
-`capacity_factor` belongs to `dense_matmul` (layers/moe.py)."""
 
 SPLITS = {"tp": "tensor parallelism", "pp": "pipelines", "cp": "context parallelism"}
 """Sizes of a layout by which a model is split among chips, and what software calls it."""
@@ -96,7 +76,9 @@ class Software:
     experts; `pipelines`, `tensor_parallel`, `context_parallel`: 0 where it cannot cut a model into stages, a layer, or a
     sequence; `splits_stream`: 1 where layers pass on a stream that
     tensor parallelism has split; `loss_chunks` and `logits_in_place`: see `core.output_head`; `gathers_narrow`: 1 where
-    replicas gather weights of 8-bit runs in these 8 bits.
+    replicas gather weights of 8-bit runs in these 8 bits; `scatters_every`: 1 where gradients are scattered after every
+    micro-batch under ZeRO-2; `pads_by_masks`: 1 where experts are padded to a capacity by products with one-hot masks alone;
+    `adapters_as`: the name under which it trains adapters, blank for its own.
     """
 
     name: str
@@ -135,6 +117,9 @@ class Software:
     context_parallel: float = 1.0
     splits_stream: float = 0.0
     written_out_bytes: float = 0.0
+    scatters_every: float = 0.0
+    pads_by_masks: float = 0.0
+    adapters_as: str = ""
 
     @property
     def lacks(self) -> dict[str, str]:
@@ -150,11 +135,6 @@ class Software:
         again for the gradient of the weights (tensor_parallel/layers.py), as its kin and ports do; PyTorch's and JAX's
         differentiation keeps what was gathered."""
         return float(not (self.fully_sharded or self.torch_native))
-
-    @property
-    def scatters_every(self) -> float:
-        """1 where gradients are scattered after every micro-batch under ZeRO-2."""
-        return float(self.stack in SCATTERING_STACKS)
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -174,6 +154,13 @@ def all_software() -> dict[str, Software]:
             told[word] = bool(told[word])
         found[row["name"]] = Software(**told)
     return found
+
+
+@tables.kept()
+def by_spelling() -> dict[str, str]:
+    """The names of the table by every spelling (`spelling.normal`): their own, and those of the same programs elsewhere."""
+    own = {spelling.normal(name): name for name in all_software()}
+    return own | tables.listed(TABLE, "spellings")
 
 
 def known_name(name: str) -> str:
@@ -233,11 +220,6 @@ def of_date(name: str, chip: Chip, released: float | None) -> str:
     return next(fitting, name)
 
 
-def of_adapters(name: str) -> str:
-    """The stack by which the software trains adapters."""
-    return ADAPTER_SCRIPTS.get(name, name)
-
-
 @tables.kept()
 def _written_out() -> list[tuple[str, str, str, float]]:
     """(software or stack, family, precision, year before which) of the table; empty: any."""
@@ -265,20 +247,25 @@ def common_name(name: str) -> str:
     return next((min(reach.names) for reach, own in _versions() if own == name), name)
 
 
+@tables.kept()
+def _of_vendors() -> dict[str, str]:
+    """The stack that a maker wrote for chips of its own, by the first word of its name."""
+    return tables.listed(TABLE, "vendors")
+
+
 def default_name(chip: Chip) -> str:
     """The stack that a chip's published runs use, where the caller names none."""
     if chip.family.startswith("google"):
         return "maxtext"
     if chip.vendor.upper().startswith(("NVIDIA", "AMD")):
         return REFERENCE_STACK
-    return STACK_OF_VENDOR.get(chip.vendor.split()[0].lower(), "other") if chip.vendor else "other"
+    return _of_vendors().get(chip.vendor.split()[0].lower(), "other") if chip.vendor else "other"
 
 
 def is_others(software: Software, chip: Chip) -> bool:
     """Whether a stack is one that a maker wrote for chips of its own, and a chip is another maker's."""
     names = {software.name, software.stack}
-    own = {vendor for vendor, stack in STACK_OF_VENDOR.items() if stack in names}
-    return bool(own) and default_name(chip) not in names
+    return not names.isdisjoint(_of_vendors().values()) and default_name(chip) not in names
 
 
 def lacks_port(software: Software, chip: Chip) -> bool:

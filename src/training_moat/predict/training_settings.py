@@ -28,7 +28,7 @@ from training_moat.core.plan import (
     STREAM_BYTES,
 )
 from training_moat.core.units import TERA
-from training_moat.predict import adapted_products, request_fields, requests, usual_dispatchers
+from training_moat.predict import adapted_products, requests, usual_dispatchers
 from training_moat.predict import software as stacks
 from training_moat.predict.software import Software
 
@@ -180,7 +180,9 @@ def settle(case: Mapping[str, Any]) -> Setting:
     if flash is None:
         flash = stacks.fuses_attention(name, chip, precision, released)
     rank = requests.whole(case, "lora_rank", 0) or 0
-    usual = stacks.of_adapters(name) if name and rank else name or stacks.default_name(chip)
+    usual = name or stacks.default_name(chip)
+    if name and rank:
+        usual = stacks.all_software()[name].adapters_as or name
     software = stacks.find(stacks.of_date(usual, chip, released), flash, released)
     dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
     graphs = requests.choice(case, "graphs", tuple(GRAPH_LEVELS))
@@ -367,7 +369,7 @@ def _software(case: Mapping[str, Any]) -> tuple[str | None, list[str]]:
     given = case.get("software")
     known = tuple(stacks.all_software())
     if isinstance(given, str):
-        named = {spelling.normal(name): name for name in known} | request_fields.SPELT["software"]
+        named = stacks.by_spelling()
         for said in (given, _VERSION.sub("", given)):
             if found := named.get(spelling.normal(said.replace("_", "-"))):
                 return found, []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training_moat.catalog import tables
 from training_moat.core.machine import Chip
-from training_moat.predict.software import DISPATCHERS, ONE_HOT_STACKS, Reach, Software, reaches
+from training_moat.predict.software import DISPATCHERS, Reach, Software, reaches
 
 TABLE = "usual_dispatchers"
 NOW = 1e4
@@ -24,7 +24,7 @@ def sends(
 ) -> tuple[float, float, float]:
     """What a run's usual dispatcher does (`SENDS`), its software `released` in that year (None: today's), its experts `padded`
     to a capacity or not: the first line of the table that covers it, else as `software_stacks` says."""
-    if padded and software.stack in ONE_HOT_STACKS:
+    if padded and software.pads_by_masks:
         return DISPATCHERS["one-hot"]
     date = NOW if released is None else released
     found = (
