@@ -23,8 +23,9 @@ def test_overview_counts_the_lines_of_the_files():
 
 def test_every_kind_of_source_has_a_weight():
     (kind,) = [field for field in descriptor.fields("sources") if field["name"] == "kind"]
-    assert set(inventory.STRENGTH) == set(kind["constraints"]["enum"]) - {"scenario"}
-    assert set(inventory.STRENGTH.values()) == set(inventory.STRENGTHS)
+    weights = tables.load("source_kinds").set_index("kind")["strength"].dropna()
+    assert set(weights.index) == set(kind["constraints"]["enum"]) - {"scenario"}
+    assert set(weights) == set(inventory.STRENGTHS)
 
 
 def test_confirmation_adds_up_to_the_rows():

@@ -104,13 +104,8 @@ def families(ids: pd.Series) -> pd.Series:
 def all_chips() -> dict[str, Chip]:
     """All chips by id, the active scenario's included, in table order."""
     bases = scenario.bases("chips")
-    return {name: build(row, _origin(bases, name)) for name, row in _records().items()}
-
-
-def _origin(bases: Mapping[str, str], name: str) -> str:
-    """The chip at the end of a line of chips made from one another; blank for one made from none."""
-    base = bases.get(name, "")
-    return _origin(bases, base) or base if base else ""
+    origin = {name: scenario.line_of(name, bases)[-1] for name in bases}
+    return {name: build(row, origin.get(name, "")) for name, row in _records().items()}
 
 
 def row(chip_id: str) -> Mapping[str, Any]:

@@ -8,16 +8,8 @@ from training_moat.catalog import descriptor, files, models, tables
 from training_moat.core.units import BILLION
 from training_moat.core.workload import derived_params
 
-KINDS_OF_STRENGTH = {
-    "paper, benchmark or data set": ("paper", "benchmark", "dataset", "experiment"),
-    "maker's own word": ("datasheet", "documentation", "disclosure", "filing", "code"),
-    "press": ("press",),
-    "estimate or compilation": ("estimate", "secondary"),
-}
-"""How a kind of source is weighed, strongest first: who could have checked it."""
-
-STRENGTHS = tuple(KINDS_OF_STRENGTH)
-STRENGTH = {kind: strength for strength, kinds in KINDS_OF_STRENGTH.items() for kind in kinds}
+STRENGTHS = ("paper, benchmark or data set", "maker's own word", "press", "estimate or compilation")
+"""How kinds of source are weighed (column strength of table source_kinds), strongest first: who could have checked them."""
 
 CONFIRMED_WORDS = {
     "yes": "read in the source",
@@ -125,10 +117,9 @@ def read_in(*standings: str) -> int:
 
 def dated_sources() -> pd.DataFrame:
     """Every published source with the columns `year` ("no date" where none is known) and `strength`."""
-    frame = files.read("sources")
-    frame = frame[frame["kind"].isin(STRENGTH)]
+    frame, kinds = files.read("sources"), files.read("source_kinds").set_index("kind")["strength"]
     year = frame["published"].str.slice(0, 4).fillna("no date")
-    return frame.assign(year=year, strength=frame["kind"].map(STRENGTH))
+    return frame.assign(year=year, strength=frame["kind"].map(kinds)).dropna(subset="strength")
 
 
 def sources_by_year() -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training_moat.catalog import (
+from training_moat.catalog import (  # they define the checks
     plausible_bounds,
     plausible_fits,
     plausible_machines,
@@ -16,22 +16,7 @@ from training_moat.catalog import (
 )
 from training_moat.catalog.files import Inspection
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Book, Sheet, checks_of
-
-ROOMS = (
-    plausible_rows,
-    plausible_bounds,
-    plausible_numbers,
-    plausible_rates,
-    plausible_runs,
-    plausible_twice,
-    plausible_words,
-    plausible_fits,
-    plausible_machines,
-    plausible_pointers,
-)
-CHECKS = tuple(check for room in ROOMS for check in checks_of(room))
-"""All checks. Each takes the tables by name and looks only at those that are there."""
+from training_moat.catalog.sheets import CHECKS, Book, Sheet
 
 
 def problems(found: dict[str, Inspection]) -> list[Problem]:

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 from training_moat.catalog.descriptor import SEPARATOR
 from training_moat.catalog.plausible_bounds import LINKS
+from training_moat.catalog.plausible_words import PCIE_X16_GB_PER_S
 from training_moat.catalog.problems import Problem
 from training_moat.catalog.sheets import Sheet, check, check_each, outside
-
-BUSES = (16, 32, 64, 128)
-"""GB/s in each direction of sixteen lanes of PCI Express, generations 3 to 6."""
 
 ROUNDED = 0.02
 """Most by which a network may be faster than what its chips carry."""
@@ -23,8 +21,9 @@ SLOWEST_NETWORK = 1 / 16
 def buses(sheet: Sheet) -> Iterator[Problem]:
     """Links between cards of a server that no generation of its bus carries."""
     column = "gb_per_s_per_direction"
-    expected = f"one of {', '.join(map(str, BUSES))}: sixteen lanes of PCI Express"
-    yield from sheet.refused(~sheet[column].isin(BUSES), column, expected)
+    buses = list(PCIE_X16_GB_PER_S.values())
+    expected = f"one of {', '.join(map(str, buses))}: sixteen lanes of PCI Express"
+    yield from sheet.refused(~sheet[column].isin(buses), column, expected)
 
 
 @check("training_networks", "training_measurements", "chips")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -34,25 +35,38 @@ _HISTORY = (
     *("memory_tb_per_s", "memory_gb", "tdp_w", "bf16_tflops", "fp32_tflops", "fp8_tflops"),
     *("int8_tops", "intranode_gb_per_s_both_directions"),
 )
-FITS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...], tuple[str, ...], float], ...] = (
-    ("training_measurements", ("source", "metric"), "value",
+
+
+class Fit(NamedTuple):
+    """A figure of a `table` that goes with `numbers` and `words` of its row, of rows that are alike in `kind` (all, where it
+    names no column), and the `most` it may be off its fit: somewhat more than any row is."""
+
+    table: str
+    kind: tuple[str, ...]
+    figure: str
+    numbers: tuple[str, ...]
+    words: tuple[str, ...]
+    most: float
+
+
+FITS = (
+    Fit("training_measurements", ("source", "metric"), "value",
      (*_RUN, "global_batch", "micro_batch", "seq_len", "tp", "pp"), ("model", "chip", "format", "recompute"), 5),
-    ("serving_measurements", ("source", "metric"), "value",
+    Fit("serving_measurements", ("source", "metric"), "value",
      (*_RUN, "batch_or_concurrency", "input_len", "output_len"),
      ("model", "chip", "format", "framework", "scenario", "load"), 6),
-    ("serving_inferencex", ("model_id",), "tpot_ms",
+    Fit("serving_inferencex", ("model_id",), "tpot_ms",
      ("input_len", "output_len", "concurrency", "tp_size", "moe_ep_size"), ("system", "backend", "precision"), 8),
-    *(("chips", (), column, tuple(name for name in _CHIP if name != column), ("vendor",), factor) for column, factor in (
+    *(Fit("chips", (), column, tuple(name for name in _CHIP if name != column), ("vendor",), most) for column, most in (
         ("hbm_tb_per_s", 2.5), ("hbm_gb", 3.0), ("scaleout_gbit_per_s_per_chip", 5.0), ("bf16_tflops", 6.5), ("fp8_tflops", 2.6),
     )),
-    *(("hardware_history", (), column, tuple(name for name in _HISTORY if name != column), ("manufacturer",), factor)
-      for column, factor in (
+    *(Fit("hardware_history", (), column, tuple(name for name in _HISTORY if name != column), ("manufacturer",), most)
+      for column, most in (
         ("bf16_tflops", 6.0), ("fp8_tflops", 2.2), ("int8_tops", 8.0), ("internode_gbit_per_s", 2.5),
         ("intranode_gb_per_s_both_directions", 7.0), ("price_usd", 6.0),
     )),
 )  # fmt: skip
-"""Table, what makes a kind (all rows one where nothing does), the figure, numbers and words that it goes with, and the
-most it may be off its fit: somewhat more than any row is."""
+"""Figures that a fit to the others of their kind speaks of."""
 
 
 @check("prices")
@@ -88,29 +102,27 @@ def system_prices(chips: Sheet, scopes: Sheet, systems: Sheet) -> Iterator[Probl
 @check()
 def fitted_rates(book: Book) -> Iterator[Problem]:
     """Rates, and traits of chips, far from what the others of their kind lead to expect."""
-    for name, kind, column, numbers, words, factor in FITS:
-        if name not in book:
-            continue
-        sheet = book[name]
-        off = _left_out(sheet, list(kind), column, numbers, words)
-        expected = f"within {factor} times what the others of its kind lead to expect"
-        yield from sheet.flagged(off.abs() > np.log(factor), column, expected)
+    for fit in FITS:
+        if fit.table in book:
+            sheet = book[fit.table]
+            off = _left_out(sheet, fit).abs() > np.log(fit.most)
+            expected = f"within {fit.most} times what the others of its kind lead to expect"
+            yield from sheet.flagged(off, fit.figure, expected)
 
 
-def _left_out(
-    sheet: Sheet, kind: list[str], column: str, numbers: tuple[str, ...], words: tuple[str, ...]
-) -> pd.Series:
+def _left_out(sheet: Sheet, fit: Fit) -> pd.Series:
     """Logarithm of each value over what the fit to the others of its kind says."""
     frame = sheet.frame
     off = np.full(len(frame), np.nan)
-    values = sheet[column]
+    values = sheet[fit.figure]
     if "metric" in frame:
         values = values.mask(frame["metric"].isin(COMPUTED))
     told = _logarithms(values)
-    sizes = [_logarithms(sheet[name]) for name in numbers]
-    names = [pd.factorize(frame[name].fillna("-"), sort=True)[0] for name in words]
+    sizes = [_logarithms(sheet[name]) for name in fit.numbers]
+    names = [pd.factorize(frame[name].fillna("-"), sort=True)[0] for name in fit.words]
     known = np.isfinite(told)
-    kinds = frame.groupby(kind, dropna=False).ngroup().to_numpy() if kind else np.zeros(len(frame))
+    alike = [frame[name] for name in fit.kind] or [pd.Series(0, frame.index)]
+    kinds = frame.groupby(alike, dropna=False).ngroup().to_numpy()
     for one in np.unique(kinds[known]):
         rows = np.flatnonzero(known & (kinds == one))
         if len(rows) < MANY:

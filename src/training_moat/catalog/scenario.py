@@ -335,6 +335,14 @@ def bases(kind: str) -> dict[str, str]:
     return {name: base for name, base in starts.items() if base is not None and base != name}
 
 
+def line_of(name: str, starts: Mapping[str, str]) -> list[str]:
+    """An entry and those that it starts from (`bases`), one after another; the last one starts from none."""
+    found = [name]
+    while found[-1] in starts:
+        found.append(starts[found[-1]])
+    return found
+
+
 def entry(kind: str, record: Mapping[str, Any], where: str) -> pd.Series:
     """One user's entry as a complete, typed row of the table. The same entry is checked once."""
     text = json.dumps(record, sort_keys=True, default=str)

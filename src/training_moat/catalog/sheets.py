@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import wraps
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -93,11 +92,6 @@ def outside(value: pd.Series, least: float | pd.Series, most: float | pd.Series)
     return (value < least) | (value > most)
 
 
-def times_off(ratio: pd.Series, most: float) -> pd.Series:
-    """Where two figures differ by more than so many times, whichever is larger."""
-    return outside(ratio, 1 / most, most)
-
-
 Book = dict[str, Sheet]
 """Tables by name."""
 
@@ -105,12 +99,8 @@ Book = dict[str, Sheet]
 Check = Callable[[Book], Iterator[Problem]]
 """What is implausible in some tables, in those of them that are there."""
 
-_checks: dict[str, list[Check]] = {}
-
-
-def checks_of(module: ModuleType) -> tuple[Check, ...]:
-    """The checks that a module defines, in order."""
-    return tuple(_checks[module.__name__])
+CHECKS: list[Check] = []
+"""All checks; each is here once the module that defines it is imported (`plausibility`)."""
 
 
 def check(*tables: str) -> Callable[[Callable[..., Iterator[Problem]]], Check]:
@@ -125,7 +115,7 @@ def check(*tables: str) -> Callable[[Callable[..., Iterator[Problem]]], Check]:
             elif book.keys() >= set(tables):
                 yield from function(*(book[name] for name in tables))
 
-        _checks.setdefault(function.__module__, []).append(checked)
+        CHECKS.append(checked)
         return checked
 
     return decorated

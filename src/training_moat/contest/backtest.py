@@ -12,7 +12,6 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import dates, tables
 from training_moat.contest import chip_hours, gates, reference_jobs, single_changes
 from training_moat.contest.uptime_supply import hbm_gb
-from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.inquiry import chronicle
 from training_moat.inquiry.chronicle import INCUMBENT
@@ -76,16 +75,10 @@ def runs(least_flop: float = LEAST_FLOP) -> pd.DataFrame:
 def offered_in(year: int) -> list[Chip]:
     """Chips of the table that could be had in the middle of a year and are not much older."""
     day = pd.Timestamp(f"{year}-{MID_YEAR}")
-    found = []
-    for chip in chip_catalog.all_chips().values():
-        try:
-            start = reference_jobs.launched(chip)
-        except InputError:
-            continue
-        recent = day - pd.DateOffset(years=NOT_OLDER) <= start <= day
-        if recent and chip.id in reference_jobs.listed() - reference_jobs.cut_for_export():
-            found.append(chip)
-    return found
+    sold = reference_jobs.listed() - reference_jobs.cut_for_export()
+    dated = ((chip, reference_jobs.launch(chip)) for chip in chip_catalog.all_chips().values())
+    oldest = day - pd.DateOffset(years=NOT_OLDER)
+    return [chip for chip, start in dated if chip.id in sold and start and oldest <= start <= day]
 
 
 @tables.kept()
@@ -132,7 +125,7 @@ def by_year(least_flop: float = LEAST_FLOP, priced: bool = True) -> pd.DataFrame
     """Predictions and facts, one row per maker and year, of the years with a run on record. priced: as `offers`.
 
     Columns: year, vendor, chip, against, gap, unit, stops_at, hbm_gb, competitive (the model's forecast), runs (on record),
-    used, share (of the year's runs), outcome (hit, miss, false alarm, rightly left out).
+    used, share (of the year's runs), outcome (a word of `OUTCOMES`).
     """
     frame = pd.DataFrame([vars(one) for one in offers(priced)])
     counted = runs(least_flop).groupby(["year", "vendor"]).size().rename("runs").reset_index()

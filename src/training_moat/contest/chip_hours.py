@@ -221,12 +221,9 @@ def _states(chip: Chip, column: str) -> bool:
     found = scenario.active()
     if found is None:
         return False
-    bodies, starts, name = found.bodies("chips"), scenario.bases("chips"), chip.id
-    while name in bodies:
-        if column in bodies[name]:
-            return bodies[name][column] is not None
-        name = starts.get(name, "")
-    return False
+    line, bodies = scenario.line_of(chip.id, scenario.bases("chips")), found.bodies("chips")
+    told = [bodies[name][column] for name in line if column in bodies.get(name, ())]
+    return bool(told) and told[0] is not None
 
 
 def _own_figure(chip: Chip) -> HourlyPrice | None:

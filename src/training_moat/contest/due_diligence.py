@@ -95,15 +95,6 @@ def reject_impossible(chip: Chip) -> None:
         )
 
 
-def _is_dated(chip: Chip) -> bool:
-    """Whether it is known when the chip could first be had."""
-    try:
-        reference_jobs.launched(chip)
-    except InputError:
-        return False
-    return True
-
-
 def report(
     name: str | None = None,
     job: str | None = None,
@@ -114,7 +105,7 @@ def report(
     chip = subject(name)
     reject_impossible(chip)
     start, undated = reference_jobs.start(chip), list[str]()
-    if not _is_dated(chip):
+    if reference_jobs.launch(chip) is None:
         undated.append(
             f"no date is given: it is measured against Nvidia's newest, of {start:%Y-%m}"
         )
@@ -313,7 +304,7 @@ def measure(found: Report) -> str:
 
 def _day(found: Report) -> str:
     """The day that a chip is judged by, as exactly as it is known."""
-    if not _is_dated(found.chip):
+    if reference_jobs.launch(found.chip) is None:
         return f"No date is given for the chip, so that it is judged by the day of Nvidia's newest, {found.start:%B %Y}."
     by_year = len(found.chip.available or "") == len("2023") and found.start.day_of_year == 1
     day = f"{found.start:%Y}" if by_year else f"{found.start:%B %Y}"

@@ -21,10 +21,12 @@ TOLD = {
 
 def told(chip_id: str) -> list[str]:
     """What a scenario's chip has from its base, as one sentence; nothing of a chip of the tables, or where all is its own."""
-    said, base = _own(chip_id)
-    if base is None:
+    *own, base = scenario.line_of(chip_id, scenario.bases("chips"))
+    active = scenario.active()
+    if active is None or not own:
         return []
-    row = chip_catalog.row(base)
+    bodies, row = active.bodies("chips"), chip_catalog.row(base)
+    said = {column for name in own for column in bodies[name]}
     left = [
         word
         for word, columns in TOLD.items()
@@ -32,16 +34,3 @@ def told(chip_id: str) -> list[str]:
     ]
     name = chip_catalog.chip(base).name
     return [f"what the scenario leaves out is {name}'s: its {listed(left)}"] if left else []
-
-
-def _own(chip_id: str) -> tuple[set[str], str | None]:
-    """The columns that a scenario's file gives for a chip, or for those of its own that it starts from; and the chip of the
-    tables behind them."""
-    found, active = scenario.bases("chips"), scenario.active()
-    bodies = {} if active is None else active.bodies("chips")
-    said: set[str] = set()
-    base: str | None = chip_id
-    while base in found and base in bodies:
-        said |= set(bodies[base])
-        base = found[base]
-    return said, base if base != chip_id else None

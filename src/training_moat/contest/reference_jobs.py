@@ -11,7 +11,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import files, tables
 from training_moat.catalog import models as model_catalog
 from training_moat.catalog.dates import day
-from training_moat.core.errors import InputError, Unpublished, require_known
+from training_moat.core.errors import Unpublished, require_known
 from training_moat.core.machine import Chip
 from training_moat.core.workload import Transformer, active_params
 
@@ -111,25 +111,27 @@ def largest_of_day(when: pd.Timestamp) -> Job:
     return max(past or [of_day(when)], key=lambda one: active_params(one.model) * one.tokens)
 
 
-def launched(chip: Chip) -> pd.Timestamp:
-    """The day a chip could be had: the later of its availability and its announcement; Unpublished where neither is known."""
+def launch(chip: Chip) -> pd.Timestamp | None:
+    """The day a chip could be had: the later of its availability and its announcement; None where neither is known."""
     announced = chip_catalog.row(chip.id).get("announced")
     announced = None if pd.isna(announced) else announced
-    known = [day(text) for text in (chip.available, announced) if text]
-    if not known:
+    return max((day(text) for text in (chip.available, announced) if text), default=None)
+
+
+def launched(chip: Chip) -> pd.Timestamp:
+    """The day a chip could be had (`launch`); Unpublished where it is not known."""
+    known = launch(chip)
+    if known is None:
         raise Unpublished(
             f"chip {chip.id}: no date of availability or announcement; expected one such as 2024-03"
         )
-    return max(known)
+    return known
 
 
 def start(chip: Chip) -> pd.Timestamp:
     """The day a chip is judged by: its launch, or where no date is known that of Nvidia's newest."""
-    try:
-        return launched(chip)
-    except InputError:
-        known = chip_catalog.all_chips().values()
-        return max(launched(one) for one in known if is_yardstick(one))
+    known = chip_catalog.all_chips().values()
+    return launch(chip) or max(launched(one) for one in known if is_yardstick(one))
 
 
 def yardstick(when: pd.Timestamp) -> Chip:

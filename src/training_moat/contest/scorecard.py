@@ -83,7 +83,7 @@ class Card:
 
     @property
     def limit(self) -> str:
-        """The largest part of the step besides the matmuls at the rate they reach, and its share."""
+        """What takes the largest part of the step, in words; without a run why the first gate that is shut is so."""
         if self.run is None:
             return next((gate.why for gate in self.gates if gate.passed == NO), "")
         parts = self.run.answer["seconds"]

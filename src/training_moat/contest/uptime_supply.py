@@ -52,7 +52,7 @@ class Level:
 
 @tables.kept()
 def uptimes() -> pd.DataFrame:
-    """Published shares of a long run's time that trained, by chip. Columns: chip_id, chip, run, share, source."""
+    """Published shares of a long run's time that trained, by chip. Columns: chip_id, run, share, source."""
     frame = tables.load("training_costs")
     frame = frame[frame["category"] == "goodput"]
     rows = []
