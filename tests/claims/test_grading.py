@@ -1,6 +1,7 @@
 """The one rule of grading, and what turns a grade."""
 
 import dataclasses
+import operator
 
 import pytest
 
@@ -63,6 +64,15 @@ def test_others_soften_a_strong_grade_and_never_turn_it():
     assert softened("mixed", [against] * 5) == "mixed"
 
 
+TURNS = {
+    grading.BELOW: operator.lt,
+    grading.ABOVE: operator.gt,
+    grading.OR_MORE: operator.ge,
+    grading.OR_LESS: operator.le,
+}
+"""When a value lies on the side of the needed one that turns a grade."""
+
+
 @pytest.mark.parametrize("limits", [MORE, LESS])
 @pytest.mark.parametrize(
     "value, spread", [(15, 0), (11, 0), (9, 0), (5, 0), (15, 8), (5, 8), (11, 2)]
@@ -70,9 +80,10 @@ def test_others_soften_a_strong_grade_and_never_turn_it():
 def test_the_value_that_turns_a_grade_turns_it(value, spread, limits):
     one = a_test(Measured(float(value), value - spread, value + spread), limits)
     turn = flip(one)
-    assert not turn.turns(turn.now), "what turns it must not be so already"
+    turns = TURNS[turn.relation]
+    assert not turns(turn.now, turn.needed), "what turns it must not be so already"
     nudge = 1e-9 if turn.relation in (grading.ABOVE, grading.OR_MORE) else -1e-9
-    assert turn.turns(turn.needed + nudge)
+    assert turns(turn.needed + nudge, turn.needed)
     if turn.part:
         end = "low" if "low" in turn.part else "high"
         moved = dataclasses.replace(one.measured, **{end: turn.needed + nudge})
@@ -91,7 +102,7 @@ def test_what_would_turn_a_claim_names_quantity_value_and_turning_value():
         if turn.now is None:
             assert finding.grade == "open" and now == "unknown"
             continue
-        assert not turn.turns(turn.now), words
+        assert not TURNS[turn.relation](turn.now, turn.needed), words
         limit = then.split(" if ")[1].rstrip(".")
         strict = turn.relation in (grading.BELOW, grading.ABOVE)
         assert strict or now != limit.removeprefix("at least ").removeprefix("at most "), (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from training_moat.catalog import chips, tables
-from training_moat.contest import counterfactual, gates, winners
+from training_moat.contest import coalitions, counterfactual, gates, winners
 from training_moat.inquiry import chronicle, switching
 
 CHIPS = ["mi250x", "bow-ipu", "groq-lpu-v1"]
@@ -111,6 +112,16 @@ def test_a_chance_that_rests_on_formats_nobody_trained_in_says_so(needed):
         told.startswith(" In sixteen bits alone the chance of Gaudi2 is") and "October 2023" in told
     )
     assert "SN40L" not in told
+
+
+def test_a_chip_with_units_for_six_bits_is_asked_in_sixteen_as_well(monkeypatch):
+    """Values of six bits have no size, and the page of such a chip had ended in a KeyError."""
+    job = SimpleNamespace(yardstick=None, job=None)
+    monkeypatch.setattr(counterfactual, "split", lambda name: job)
+    monkeypatch.setattr(coalitions, "worth", lambda chip, *_: chip)
+    monkeypatch.setattr(counterfactual, "split_of", lambda chip: chip)
+    six = next(name for name, one in chips.all_chips().items() if one.peak_flops.get("fp6"))
+    assert set(winners.in_sixteen_bits(six).peak_flops) <= {"bf16", "fp16", "tf32", "fp32"}
 
 
 def test_a_cluster_of_one_chip_of_the_table_names_it():

@@ -52,11 +52,11 @@ def by_kind(beside: pd.DataFrame) -> pd.DataFrame:
     return counts.join(sources.groupby("interval_kind").mean()).reset_index()
 
 
-def described_alike(runs: pd.DataFrame, within: float = ALIKE) -> pd.DataFrame:
+def described_alike(runs: pd.DataFrame) -> pd.DataFrame:
     """How far two sources lie apart that trained the same and describe it so alike that the model expects the same of both,
     by kind of run; every pair of sources counts once, by the mean of its pairs of runs.
 
-    `within` is how far the speeds that the model expects may lie apart, as a logarithm. Columns: interval_kind, pairs (of
+    Columns: interval_kind, pairs (of
     sources), `differ` (mean absolute difference of the measured speeds' logarithms), `at_best` (what the best model of
     such descriptions is off by where both sources scatter alike about it: `differ` over the root of two), `model` (error of
     the model on the same runs with their source left out).
@@ -67,7 +67,7 @@ def described_alike(runs: pd.DataFrame, within: float = ALIKE) -> pd.DataFrame:
         off=runs["unseen_source_error"].abs(),
     )
     pairs = frame.merge(frame, on=[*SAME, "interval_kind"], suffixes=("", "_other"))
-    near = (pairs["shown"] - pairs["shown_other"]).abs() <= within
+    near = (pairs["shown"] - pairs["shown_other"]).abs() <= ALIKE
     pairs = pairs[near & (pairs["source"] < pairs["source_other"])]
     told = pairs.assign(
         differ=(pairs["rate"] - pairs["rate_other"]).abs(),

@@ -89,7 +89,6 @@ def checked(
     name: str, cells: Cells, file: str, rows: Sequence[int | str]
 ) -> tuple[dict[str, list[Any]], list[Problem]]:
     """`parse` of columns of text: each column's values, numbers where it holds some, NaN where it is blank."""
-    problems: list[Problem] = []
     columns = _columns(name)
     texts = {
         column.field["name"]: [cell or np.nan for cell in cells[column.field["name"]]]
@@ -100,26 +99,21 @@ def checked(
     values = texts | {
         field["name"]: [read[text] for text in texts[field["name"]]] for field in numeric
     }
-    seen: set[tuple[int, str]] = set()
-
-    def wrong(position: int, field: dict[str, Any], said: str, hinted: bool = True) -> None:
-        key = position, field["name"]
-        if key in seen:
-            return
-        seen.add(key)
+    unread = {text for text, value in read.items() if _blank(value) and not _blank(text)}
+    failures = [
+        (position, field, descriptor.expectation(field))
+        for field in (numeric if unread else ())
+        for position, text in enumerate(texts[field["name"]])
+        if text in unread
+    ]
+    failures += _failures(columns, descriptor.primary_key(name), values)
+    problems: dict[tuple[int, str], Problem] = {}  # of a cell the first is said
+    for position, field, said in failures:
         text = texts[field["name"]][position]
         value = None if _blank(text) else str(text)
-        hint = _hint(field, value) if hinted and value is not None else None
-        problems.append(Problem(file, rows[position], field["name"], value, said, hint))
-
-    unread = {text for text, value in read.items() if _blank(value) and not _blank(text)}
-    for field in numeric if unread else ():
-        for position, text in enumerate(texts[field["name"]]):
-            if text in unread:
-                wrong(position, field, descriptor.expectation(field), False)
-    for position, field, said in _failures(columns, descriptor.primary_key(name), values):
-        wrong(position, field, said)
-    return values, problems
+        found = Problem(file, rows[position], field["name"], value, said, _hint(field, value))
+        problems.setdefault((position, field["name"]), found)
+    return values, list(problems.values())
 
 
 def _blank(value: Any) -> bool:
@@ -165,10 +159,10 @@ def _failures(
     return sorted(found, key=lambda failure: failure[0])
 
 
-def _hint(field: dict[str, Any], value: str) -> str | None:
+def _hint(field: dict[str, Any], value: str | None) -> str | None:
     """The allowed word nearest to a wrong one."""
     words = field.get("constraints", {}).get("enum") or field.get("listOf")
-    return nearest(value, [str(word) for word in words]) if words else None
+    return nearest(value, [str(word) for word in words]) if words and value else None
 
 
 def header_problems(name: str, header: Sequence[str], file: str) -> list[Problem]:

@@ -29,7 +29,7 @@ def ids_by_spelling(frame: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def unlisted(kind: str, name: str, spelled: Mapping[str, str], where: str = "") -> InputError:
+def unlisted(kind: str, name: str, spelled: Mapping[str, str], where: str) -> InputError:
     """The error for a name that no spelling of a table means: it names the rows with a spelling that the name begins, else
     the row whose spelling begins the name and is at least half of it ("H100" of "H-100 SXM5 80GB"), else the nearest."""
     word = normal(name)

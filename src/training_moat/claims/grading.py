@@ -121,9 +121,9 @@ class Test:
         """The value in words."""
         return amount(self.measured.value, self.unit)
 
-    def relative(self) -> float | None:
-        """The value over our threshold, oriented so that above 1 passes; None where that says nothing."""
-        value, limit = self.measured.value, self.limits.ours
+    def relative(self, value: float | None) -> float | None:
+        """A value, or an end of its range, over our threshold, oriented so that above 1 passes; None where that says nothing."""
+        limit = self.limits.ours
         if value is None or not 0 < value < math.inf or limit <= 0:
             return None
         return value / limit if self.limits.more else limit / value
@@ -153,15 +153,6 @@ class Flip:
     relation: str  # on which side of `needed` the turning values lie
     becomes: str
     unit: str
-
-    def turns(self, value: float) -> bool:
-        """Whether a value of the quantity would turn the grade."""
-        tests = {
-            BELOW: value < self.needed,
-            ABOVE: value > self.needed,
-            OR_MORE: value >= self.needed,
-        }
-        return tests.get(self.relation, value <= self.needed)
 
     def words(self) -> str:
         """The flip as a sentence that names quantity, value now and turning value."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from training_moat.catalog import models, tables
+from training_moat.catalog import dates, models, tables
 from training_moat.catalog.cited import cited
 from training_moat.claims import ranges
 from training_moat.claims.base import NOTHING, Measured, counted, keys, measure, share
@@ -143,17 +143,11 @@ def startups_that_serve() -> Measured:
     return counted(frame, value=float(frame["company"].nunique()))
 
 
-def years_between(first: str, last: str) -> float:
-    """Years between two dates of the tables, of which months count."""
-    (year, month), (later, at) = ((int(date[:4]), int(date[5:7])) for date in (first, last))
-    return later - year + (at - month) / 12
-
-
 @measure
 def growth_a_year(column: str, then: str, now: str) -> Measured:
     """Yearly growth of a column of the chips table between two chips."""
     first, last = chip(then), chip(now)
-    years = years_between(str(first["announced"]), str(last["announced"]))
+    years = dates.middle(last["announced"]) - dates.middle(first["announced"])
     value = float((last[column] / first[column]) ** (1 / years))
     return counted(pd.DataFrame([first, last]), "chips", value)
 

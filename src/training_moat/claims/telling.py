@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pandas as pd
@@ -38,12 +37,22 @@ def chance(test: Test) -> str:
     return "" if found is None else wording.chance(found)
 
 
+def _told(test: Test) -> dict[str, str]:
+    """What every table of findings says of a test: quantity, number, range (with its kind), threshold, chance, the grade that
+    it alone gives, and what would turn that."""
+    return {
+        "quantity": test.question, "number": test.shown, "range": _range(test),
+        "threshold": test.limits.words(test.unit), "chance": chance(test), "grade": test.grade,
+        "flips": grading.flip(test).words(),
+    }  # fmt: skip
+
+
 def table(findings: dict[str, Finding]) -> pd.DataFrame:
     """One row per claim for readers.
 
-    Columns: claim, argument, title, paraphrase, grade, quantity, value, range (with its kind), threshold,
-    chance, why (this quantity), reason (of the threshold), flips, beside_1 to beside_N (the other tests),
-    sets (grades that other thresholds give, where they differ), evidence (rows in words), sources, link.
+    Columns: claim, argument, title, paraphrase, those of the deciding test (`_told`; the grade softened by the others), why
+    (this quantity), reason (of the threshold), beside_1 to beside_N (the other tests), sets (grades that other thresholds
+    give, where they differ), evidence (rows in words), sources, link.
     """
     most = max(len(one.tests) for one in findings.values()) - 1
     rows = []
@@ -52,9 +61,7 @@ def table(findings: dict[str, Finding]) -> pd.DataFrame:
         others = [beside(other) for other in one.tests[1:]]
         rows.append({
             "claim": claim, "argument": one.argument, "title": one.title, "paraphrase": one.claim,
-            "grade": one.grade, "quantity": test.question, "value": test.shown, "range": _range(test),
-            "threshold": test.limits.words(test.unit), "chance": chance(test), "why": test.why,
-            "reason": test.reason, "flips": one.flips,
+            **_told(test), "grade": one.grade, "why": test.why, "reason": test.reason,
             **{f"beside_{n + 1}": others[n] if n < len(others) else "" for n in range(most)},
             "sets": _other_sets(one), "evidence": evidence_words(one),
             "sources": ";".join(one.sources), "link": f"{one.chapter}.html{anchor}",
@@ -65,17 +72,14 @@ def table(findings: dict[str, Finding]) -> pd.DataFrame:
 def predictions() -> pd.DataFrame:
     """What the article implies about the time after it, scored by the same rule.
 
-    Columns: prediction, title, implied, quantity, number, range (with its kind), threshold, grade, who (rows
-    or names it rests on), flips, sources.
+    Columns: prediction, title, implied, those of its test (`_told`), who (rows or names it rests on), sources.
     """
     rows = []
     for record in tables.load("article_predictions").to_dict("records"):
         test = run(record)
         rows.append({
-            **{name: record[name] for name in ("prediction", "title", "implied")}, "quantity": test.question,
-            "number": test.shown, "range": _range(test), "threshold": test.limits.words(test.unit),
-            "grade": test.grade, "who": test.measured.note, "flips": grading.flip(test).words(),
-            "sources": ";".join(test.measured.sources),
+            **{name: record[name] for name in ("prediction", "title", "implied")},
+            **_told(test), "who": test.measured.note, "sources": ";".join(test.measured.sources),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -102,20 +106,18 @@ def relative(findings: dict[str, Finding], argument: str = "") -> pd.DataFrame:
     (deciding or beside).
     """
     rows = []
-    for claim, one in findings.items():
+    asked = {claim: one for claim, one in findings.items() if argument in ("", one.argument)}
+    for claim, one in asked.items():
         for test in one.tests:
-            value, limit = test.relative(), test.limits.ours
-            if value is None or (argument and one.argument != argument):
+            value = test.relative(test.measured.value)
+            if value is None:
                 continue
-            known = [
-                end for end in (test.measured.low, test.measured.high) if end and 0 < end < math.inf
-            ]
-            ends = [value, *(end / limit if test.limits.more else limit / end for end in known)]
+            ends = map(test.relative, (test.measured.low, test.measured.high))
+            drawn = [value, *(end for end in ends if end is not None)]
             role = "deciding" if test.deciding else "beside"
             label = f"{claim} {test.name.replace('_', ' ')}{'*' if test.deciding else ''}"
-            low, high = min(ends), max(ends)
-            told = (claim, one.argument, label, test.question, value, low, high, test.grade, role)
-            rows.append(told)
+            where = (value, min(drawn), max(drawn))
+            rows.append((claim, one.argument, label, test.question, *where, test.grade, role))
     columns = ["claim", "argument", "label", "question", "value", "low", "high", "grade", "role"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -163,9 +165,9 @@ def verdict_table(findings: dict[str, Finding]) -> pd.DataFrame:
     """The four arguments, for the first page: each is graded by its deciding test, and softened by what else bears on it
     (`_bearing_on`) as a claim is by its own tests.
 
-    Columns: argument, title, article_says, question, quantity, number, range (with its kind), threshold, chance, grade,
-    alone (what the number by itself would give), says (what the grade says), decides_for, flips, beside (what else bears on
-    it, in words, a list), sources, link.
+    Columns: argument, title, article_says, question, those of the deciding test (`_told`; the grade softened), alone (what
+    the number by itself would give), says (what the grade says), decides_for, beside (what else bears on it, in words, a
+    list), sources, link.
     """
     rows = []
     for row in tables.load("arguments").to_dict("records"):
@@ -174,11 +176,10 @@ def verdict_table(findings: dict[str, Finding]) -> pd.DataFrame:
         cited = dict.fromkeys(key for one in (test, *others) for key in one.measured.sources)
         verdict = grading.softened(test.grade, others)
         rows.append({
-            "argument": row["argument"], "title": row["title"], "article_says": row["article_says"],
-            "question": row["question"], "quantity": test.question, "number": test.shown, "range": _range(test),
-            "threshold": test.limits.words(test.unit), "chance": chance(test), "grade": verdict,
-            "alone": test.grade, "says": grading.SAYS[verdict], "decides_for": test.measured.note, "flips": grading.flip(test).words(),
-            "beside": [beside(one) for one in others], "sources": ";".join(cited), "link": f"{row['chapter']}.html",
+            **{name: row[name] for name in ("argument", "title", "article_says", "question")},
+            **_told(test), "grade": verdict, "alone": test.grade, "says": grading.SAYS[verdict],
+            "decides_for": test.measured.note, "beside": [beside(one) for one in others],
+            "sources": ";".join(cited), "link": f"{row['chapter']}.html",
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -263,8 +264,7 @@ def not_supported(findings: dict[str, Finding]) -> pd.DataFrame:
 
     Columns: claim, paraphrase, quantity, number, range (with its kind), threshold (ours), grade.
     """
-    frame = table(findings).rename(columns={"value": "number"})
-    order = {grade: place for place, grade in enumerate(NOT_SUPPORTED)}
+    frame, order = table(findings), {grade: place for place, grade in enumerate(NOT_SUPPORTED)}
     frame = frame[frame["grade"].isin(order)]
     frame = frame.sort_values("grade", key=lambda grade: grade.map(order), kind="stable")
     return frame[["claim", "paraphrase", "quantity", "number", "range", "threshold", "grade"]]

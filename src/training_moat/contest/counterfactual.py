@@ -285,7 +285,7 @@ def parts(one: Split) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["group", "times", "low", "high", "closed"])
 
 
-def heaviest(found: pd.DataFrame, sign: int = 1) -> pd.DataFrame:
+def heaviest(found: pd.DataFrame, sign: int) -> pd.DataFrame:
     """The groups of `parts` that weigh most: the largest share of the logarithm, and those within a tenth of it; none
     where nothing adds to the cost by as much as two digits show.
 

@@ -8,7 +8,6 @@ import pandas as pd
 from training_moat.calibrate import measured_training
 from training_moat.catalog.dates import day
 from training_moat.core.lifecycle import DAYS_PER_YEAR
-from training_moat.inquiry.uncertainty import percentiles
 
 SAME = ["model_id", "chip_id", "seq_len", "format"]
 """What two runs must share to be compared."""
@@ -98,9 +97,3 @@ def same_stack_later() -> pd.DataFrame:
     ]  # fmt: skip
     columns = ["model_id", "chip_id", "format", "stack", "gain", "years", "pairs", "source"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def middle_and_ends(values: pd.Series) -> tuple[float, float, float]:
-    """Median, fifth and ninety-fifth percentile: 5 to 95% of cases, which leaves out the farthest of many."""
-    low, middle, high = percentiles(values.to_numpy(float))
-    return middle, low, high

@@ -90,7 +90,9 @@ def came_of(pays: float, used: bool) -> str:
 def in_sixteen_bits(chip_id: str) -> Split:
     """The gap of a challenger that trains in its sixteen-bit format alone, on the job and beside the chip of its day."""
     own, chip = counterfactual.split(chip_id), chip_catalog.chip(chip_id)
-    wide = {name: peak for name, peak in chip.peak_flops.items() if BYTES_PER_VALUE[name] >= 2}
+    wide = {
+        name: peak for name, peak in chip.peak_flops.items() if BYTES_PER_VALUE.get(name, 0) >= 2
+    }
     found = coalitions.worth(replace(chip, peak_flops=wide), own.yardstick, own.job)
     return counterfactual.split_of(found)
 

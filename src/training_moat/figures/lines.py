@@ -79,7 +79,7 @@ def _is_free(
 
 
 def _along(
-    data: pd.DataFrame, x: str, title: str, log: bool, form: str | None, reference: Any = None
+    data: pd.DataFrame, x: str, title: str, log: bool, form: str | None, reference: Any
 ) -> tuple[alt.X, tuple[float, float, bool] | None]:
     """The x axis with its reference lines on it, and where it is no date, its ends and whether it is logarithmic."""
     if pd.api.types.is_datetime64_any_dtype(data[x]):

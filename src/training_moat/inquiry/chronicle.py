@@ -214,11 +214,15 @@ def entry_shares(suite: str) -> pd.DataFrame:
     return found.sort_values(["day", "vendor"], kind="stable", ignore_index=True)
 
 
+def _rivals() -> pd.DataFrame:
+    """The makers besides Nvidia that sell chips."""
+    return makers().query("sells == 'merchant' and maker != @INCUMBENT")
+
+
 def merchants(frame: pd.DataFrame) -> pd.DataFrame:
     """Makers that sell chips and have trained on them or say so, the largest known run of each beside where
     they are. frame: as `runs`. Columns: maker, kind, region, runs, largest_flop, model, date, source."""
-    table = makers()
-    table = table[(table["sells"] == "merchant") & (table["maker"] != INCUMBENT)]
+    table = _rivals()
     own = frame[frame["maker"].isin(table["maker"])]
     best = own.sort_values(["training_flop", "row_id"], ascending=[False, True], kind="stable")
     best = best.drop_duplicates("maker")[["maker", "training_flop", "model", "date", "source"]]
@@ -232,7 +236,6 @@ def merchants(frame: pd.DataFrame) -> pd.DataFrame:
 
 def without_runs(frame: pd.DataFrame) -> list[str]:
     """Makers that sell chips and offered one for training, and on whose chips no run of `frame` is on record, by name."""
-    table, chips = makers(), tables.load("chips")
-    sold = table.loc[(table["sells"] == "merchant") & (table["maker"] != INCUMBENT), "maker"]
-    offered = chips.loc[chips["supports_training"] != "no", "vendor"]
-    return sorted(set(sold) & set(offered) - set(frame["maker"]))
+    chips = tables.load("chips")
+    offered = set(chips.loc[chips["supports_training"] != "no", "vendor"])
+    return sorted(offered & set(_rivals()["maker"]) - set(frame["maker"]))

@@ -7,18 +7,6 @@ import pandas as pd
 from training_moat.catalog import chips
 from training_moat.predict import engines, serving
 
-SPEED_COLUMNS = (
-    "chip",
-    "name",
-    "vendor",
-    "chips",
-    "low",
-    "middle",
-    "high",
-    "tokens_per_s_per_chip",
-    "calibration",
-)
-
 ENOUGH = 10
 """Fewest chips of which a rank correlation is told."""
 
@@ -52,7 +40,8 @@ def speeds(
             per_user = (1 / one[name] for name in ("tpot_s_p95", "tpot_s", "tpot_s_p05"))
             told = (*per_user, one["tokens_per_s_per_chip"], one["calibration"])
             rows.append((row.chip, row.name, row.vendor, one["plan"]["chips"], *told))
-    return pd.DataFrame(rows, columns=list(SPEED_COLUMNS))
+    columns = ["chip", "name", "vendor", "chips", "low", "middle", "high"]
+    return pd.DataFrame(rows, columns=[*columns, "tokens_per_s_per_chip", "calibration"])
 
 
 def order_words(served: pd.DataFrame, verdicts: pd.DataFrame) -> str:

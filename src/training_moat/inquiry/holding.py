@@ -7,6 +7,7 @@ with the number left open for serving; what is written here are the questions, t
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -68,14 +69,14 @@ def verdicts(
     asking = [_training_verdict(known[name], train) for name in wanted]
     trained = side_by_side.run(asking, training.predict)
     rows = []
-    for name, answer, training_verdict in zip(wanted, served, trained, strict=True):
+    for name, answer, trains in zip(wanted, served, trained, strict=True):
         chip = known[name]
-        serving_verdict = _serving_verdict(chip, answer)
+        serves = _serving_verdict(chip, answer)
         rows.append(
             {"chip": name, "name": chip.name, "vendor": chip.vendor}
             | _fed_from(chip, precision, model)
-            | dict(zip(("training", "training_chips", "training_why"), training_verdict))
-            | dict(zip(("serving", "serving_chips", "serving_why"), serving_verdict))
+            | {"training": trains.holds, "training_chips": trains.chips, "training_why": trains.why}
+            | {"serving": serves.holds, "serving_chips": serves.chips, "serving_why": serves.why}
             | {"vendor_trains": chip.supports_training}
         )
     frame = pd.DataFrame(rows)
@@ -130,8 +131,17 @@ def _least_chips(chip: Chip, model: Transformer, optimizer: str) -> float:
     return states / tiers.capacity_bytes(chip, "training")
 
 
-Verdict = tuple[str, float, str]
-"""(holds, no or unknown; fewest chips; sentence)."""
+class Verdict(NamedTuple):
+    """Whether a chip holds a job (holds, no or unknown), the fewest chips that do, and why, in a sentence."""
+
+    holds: str
+    chips: float
+    why: str
+
+
+def _lacks(datum: str) -> Verdict:
+    """The verdict where a datum is missing."""
+    return Verdict("unknown", np.nan, f"Missing datum: {datum}.")
 
 
 def _training_verdict(chip: Chip, question: dict) -> Generator[list[dict], list[dict], Verdict]:
@@ -140,10 +150,10 @@ def _training_verdict(chip: Chip, question: dict) -> Generator[list[dict], list[
     integers = chip_catalog.integers_alone(chip)
     gap = tiers.missing(chip, "training")
     if integers and not gap:
-        return "unknown", np.nan, f"{NOT_ASKED}: {integers}."
+        return Verdict("unknown", np.nan, f"{NOT_ASKED}: {integers}.")
     gap = gap or (_no_wide_rate(chip) if asked == chip.id else "")
     if gap:
-        return "unknown", np.nan, f"Missing datum: {gap}."
+        return _lacks(gap)
     question = question | {"chip": asked}
     shape = model_catalog.model(question["model"])
     least = _least_chips(chip, shape, question["optimizer"])
@@ -153,17 +163,17 @@ def _training_verdict(chip: Chip, question: dict) -> Generator[list[dict], list[
         if not answer["ok"]:
             error = answer["error"]
         elif answer["fits"]:
-            return "holds", count, _held_words(chip, "training", count)
+            return Verdict("holds", count, _held_words(chip, "training", count))
         else:
             last = answer, count
     if last is None and error:
-        return "unknown", np.nan, f"Missing datum: {error}."
+        return _lacks(error)
     if last is not None and "training" not in chip.streamed:
         for count in counts(chip, least):
             last = (yield from _leanest(question, shape, count)) or last
             if last[0]["fits"]:
-                return "holds", count, _held_words(chip, "training", count)
-    return "no", np.nan, _short_words(chip, "training", last, least)
+                return Verdict("holds", count, _held_words(chip, "training", count))
+    return Verdict("no", np.nan, _short_words(chip, "training", last, least))
 
 
 def shared_out(shape: Transformer, count: int) -> list[dict]:
@@ -191,21 +201,20 @@ def _leanest(
     return min(found, key=lambda one: (not one["fits"], one["memory_gib"]["allocated"])), count
 
 
-def _serving_verdict(chip: Chip, answer: dict) -> tuple[str, float, str]:
-    """(verdict, fewest chips, sentence) from the serving prediction with the number of chips left open."""
+def _serving_verdict(chip: Chip, answer: dict) -> Verdict:
+    """A chip's verdict from the serving prediction with the number of chips left open."""
     if not answer["ok"]:
-        gap = tiers.missing(chip, "serving") or _no_wide_rate(chip) or answer["error"]
-        return "unknown", np.nan, f"Missing datum: {gap}."
+        return _lacks(tiers.missing(chip, "serving") or _no_wide_rate(chip) or answer["error"])
     count = answer["plan"]["chips"]
     if not answer["fits"]:
-        return "no", np.nan, _short_words(chip, "serving", (answer, count), 0.0)
+        return Verdict("no", np.nan, _short_words(chip, "serving", (answer, count), 0.0))
     fast = tiers.room(tiers.faster_tiers(chip), "serving") / GIB
     queue = [f" There is {note}." for note in answer["notes"] if note.startswith("room for")]
     within = answer["memory_gib"]["total"] <= fast
-    return "holds", count, _held_words(chip, "serving", count, within) + "".join(queue)
+    return Verdict("holds", count, _held_words(chip, "serving", count, within) + "".join(queue))
 
 
-def home_words(chip: Chip, job: str, fast_alone: bool = True) -> str:
+def home_words(chip: Chip, job: str, fast_alone: bool) -> str:
     """The memory that holds a job, in words."""
     used = (
         tiers.faster_tiers(chip, job) if fast_alone and job == "serving" else tiers.home(chip, job)

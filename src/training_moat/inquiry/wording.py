@@ -54,17 +54,15 @@ def counted(number: int, thing: str, things: str | None = None) -> str:
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence: "A", "A and B", "A, B and C"."""
-    names = list(names)
-    if not names:
-        return "none"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Names in a sentence: "A", "A and B", "A, B and C"; the last one behind the word `last`."""
+    *others, final = list(names) or ["none"]
+    return f"{', '.join(others)} {last} {final}" if others else final
 
 
 def either(names: Sequence[str]) -> str:
     """Alternatives in a sentence: "A", "A or B", "A, B or C"."""
-    return " or ".join([", ".join(names[:-1]), *names[-1:]]) if len(names) > 1 else listed(names)
+    return listed(names, "or")
 
 
 def amount(value: float | None, unit: str = "", significant: int = 2) -> str:
@@ -110,8 +108,8 @@ def dollars(musd: float) -> str:
     return f"{size:,.6g} {word} dollars"
 
 
-def in_brackets(low: float, high: float, kind: str = "") -> str:
-    """A range behind its middle, after a word on what range it is: " (1.8 to 21)"; blank where both ends read alike."""
+def in_brackets(low: float, high: float, kind: str) -> str:
+    """A range behind its middle, after a word on what range it is: " (90% of the draws: 1.8 to 21)"; blank where both ends read alike."""
     first, last = digits(low), digits(high)
     return "" if first == last else f" ({kind}{first} to {last})"
 

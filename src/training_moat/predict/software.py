@@ -59,26 +59,13 @@ SPLITS = {"tp": "tensor parallelism", "pp": "pipelines", "cp": "context parallel
 
 @dataclass(frozen=True)
 class Software:
-    """One training stack under one of its names; fields are those of the table, yes-or-no ones as 0 or 1, the dispatcher by
-    what it does.
+    """One training stack under one of its names. Fields are columns of the table software_stacks, which says what each means;
+    yes-or-no ones are 0 or 1, and a blank cell has the value that stands here.
 
-    `graphs` is a level of `core.plan.GRAPH_LEVELS`: what graphs or its compiler capture unless it is asked for more or less;
-    `selective_share` is None where selective recomputation is that of the attention core. `dispatch_bytes`: what a value
-    takes on its way to the experts in 8-bit runs; `bubble`: what the pipeline's schedule leaves of the bubble of one
-    forward, one backward; `dispatch_once`: 1 where a token goes once to a chip with several of its experts, 0 where every
-    copy does; `permutes_in_flight`: 1 where tokens are put into the experts' order on their way; `one_hot_dispatch`: 1
-    where products with one-hot masks put them there; `grouped_experts`: 1 where all local experts' products are one kernel,
-    0 where each expert has launches of its own; `fused_loss`: 1 where softmax and loss are; `stops_early`: what recomputing
-    a layer leaves out (`plan.STOPS_EARLY`); `posted_by_host`: 1 where messages to experts on other machines go through
-    threads of the host, as the network takes none from a GPU; `eager_tensors`: 1 where tensor parallelism is PyTorch's
-    DTensor, whose operations Python issues one by one, as nothing is compiled; `torch_native`: 1 where optimizer and
-    sharding are PyTorch's own; `balances_routing`: 1 where its published runs force equal shares of the tokens on the
-    experts; `pipelines`, `tensor_parallel`, `context_parallel`: 0 where it cannot cut a model into stages, a layer, or a
-    sequence; `splits_stream`: 1 where layers pass on a stream that
-    tensor parallelism has split; `loss_chunks` and `logits_in_place`: see `core.output_head`; `gathers_narrow`: 1 where
-    replicas gather weights of 8-bit runs in these 8 bits; `scatters_every`: 1 where gradients are scattered after every
-    micro-batch under ZeRO-2; `pads_by_masks`: 1 where experts are padded to a capacity by products with one-hot masks alone;
-    `adapters_as`: the name under which it trains adapters, blank for its own.
+    `graphs` is a level of `core.plan.GRAPH_LEVELS`; `stops_early` one of `plan.STOPS_EARLY`; `loss_chunks` and
+    `logits_in_place` are those of `core.output_head`. What the dispatcher does (`SENDS`): `dispatch_once`, 1 where a token
+    goes once to a chip with several of its experts; `permutes_in_flight`, 1 where tokens are put into the experts' order on
+    their way; `one_hot_dispatch`, 1 where products with one-hot masks put them there.
     """
 
     name: str
