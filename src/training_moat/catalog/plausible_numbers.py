@@ -9,7 +9,7 @@ import pandas as pd
 
 from training_moat.catalog.plausible_bounds import PEAKS
 from training_moat.catalog.problems import Problem
-from training_moat.catalog.sheets import Sheet, check, check_each, outside
+from training_moat.catalog.sheets import Sheet, check, check_each, times_off
 
 FLOP_FACTOR = 2
 """Most by which training FLOP may differ from 6 x parameters x tokens without a word on it."""
@@ -48,7 +48,7 @@ def training_flop(sheet: Sheet) -> Iterator[Problem]:
     ratio = sheet["training_flop"] / counted
     said = pd.to_numeric(sheet.notes().str.extract(_FLOP_SAID)[0], errors="coerce")
     off = said.notna() & ((ratio / said - 1).abs() > SAME)
-    far = said.isna() & outside(ratio, 1 / FLOP_FACTOR, FLOP_FACTOR)
+    far = said.isna() & times_off(ratio, FLOP_FACTOR)
     for position in (off | far).to_numpy().nonzero()[0]:
         expected = (
             f"6 x parameters x tokens = {counted.iloc[position]:.3g}, "

@@ -92,6 +92,11 @@ def outside(value: pd.Series, least: float | pd.Series, most: float | pd.Series)
     return (value < least) | (value > most)
 
 
+def times_off(ratio: pd.Series, most: float) -> pd.Series:
+    """Where two figures differ by more than so many times, whichever is larger."""
+    return outside(ratio, 1 / most, most)
+
+
 Book = dict[str, Sheet]
 """Tables by name."""
 
