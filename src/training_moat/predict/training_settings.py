@@ -28,7 +28,7 @@ from training_moat.core.plan import (
     STREAM_BYTES,
 )
 from training_moat.core.units import TERA
-from training_moat.predict import adapted_products, requests, usual_dispatchers
+from training_moat.predict import adapted_products, request_fields, requests, usual_dispatchers
 from training_moat.predict import software as stacks
 from training_moat.predict.software import Software
 
