@@ -290,6 +290,8 @@ def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
     for name, expected in (
         ("llama3.1", "did you mean 'llama3.1-8b', 'llama3.1-70b' or 'llama3.1-405b'?"),
         ("gpt-4", "did you mean 'gpt4-report'?"),
+        ("Llama 70B", "did you mean 'llama2-70b'?"),
+        ("Qwen1.5-72B", "did you mean 'qwen2.5-72b'?"),
         ("gpt5", "did you mean 'gpt"),  # and not GPT 530B, whose number it would cut
     ):
         with pytest.raises(InputError) as problem:
@@ -306,6 +308,10 @@ def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
         ("Qwen3-Coder-30B-A3B-Instruct", "qwen3-30b-a3b"), ("Mistral-7B-Instruct-v0.3", "mistral-7b-v0.2"),
         ("zai-org/GLM-4.6", "glm-4.7"), ("GLM-5.1", "glm-5"), ("Qwen3.6-35B-A3B", "qwen3.5-35b-a3b"),
         ("Mistral-Small-3.2-24B-Instruct-2506", "mistral-small-24b"), ("Qwen3-VL-235B-A22B", "qwen3-235b-a22b"),
+        ("moonshotai/Kimi-K2-Thinking", "kimi-k2.5"), ("Qwen3-30B-A3B-Thinking-2507", "qwen3-30b-a3b"),
+        ("Qwen2.5-Coder-32B-Instruct", "qwen2.5-32b"), ("Qwen/Qwen2.5-Math-7B", "qwen2.5-7b"),
+        ("Qwen/Qwen3-VL-32B-Instruct", "qwen3-32b"), ("Qwen2.5-VL-7B-Instruct", "qwen2.5-7b"),
+        ("llama-3.3-70b-versatile", "llama3.1-70b"), ("vicuna-13b-v1.5", "llama2-13b"),
     ],
 )  # fmt: skip
 def test_a_release_is_known_without_its_owner_and_by_the_shape_it_was_trained_from(said, model_id):

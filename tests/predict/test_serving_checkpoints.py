@@ -74,3 +74,20 @@ def test_elsewhere_sixteen_bits_are_taken(model, chip) -> None:
     (answer,) = serving.predict([{"model": model, "chip": chip}])
     assert answer["plan"]["precision"] in ("bf16", "fp16")
     assert not any(ONLY in note for note in answer["notes"])
+
+
+@pytest.mark.parametrize(
+    ("model", "taken"),
+    [("Kimi-K2-Instruct", "fp8"), ("moonshotai/Kimi-K2.5", "int4"), ("Kimi-K2-Thinking", "int4")],
+)
+def test_a_release_may_be_published_in_another_format_than_its_model(
+    model: str, taken: str
+) -> None:
+    """Sixteen bits had been taken of them all, which no eight cards hold."""
+    (answer,) = serving.predict([{"model": model, "chip": "b200", "chips": 8, "batch": 1}])
+    assert answer["ok"] and answer["fits"] and answer["plan"]["precision"] == taken
+    assert any(
+        note.startswith(f"precision not given; {taken} is taken") for note in answer["notes"]
+    )
+    (named,) = serving.predict([{"model": f"{model}-NVFP4", "chip": "b200", "chips": 8}])
+    assert named["plan"]["precision"] == "nvfp4"

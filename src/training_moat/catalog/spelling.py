@@ -35,9 +35,22 @@ def unlisted(kind: str, name: str, spelled: Mapping[str, str], where: str) -> In
     word = normal(name)
     if longer := telling(word, (row for each, row in spelled.items() if _begins(word, each))):
         return unknown(kind, name, (), where, longer)
+    if alike := _of_its_size(word, spelled):
+        return unknown(kind, name, (), where, (spelled[alike],))
     shorter = [each for each in spelled if word.startswith(each) and 2 * len(each) >= len(word)]
     near = max(shorter, key=len) if shorter else nearest(word, spelled)
     return unknown(kind, name, (), where, (spelled[near],) if near else ())
+
+
+_SIZE = re.compile(r"(\d+(?:_\d+)?b)(?![a-z0-9])")
+"""Billions of weights in a normalised name."""
+
+
+def _of_its_size(word: str, spelled: Mapping[str, str]) -> str | None:
+    """The nearest of the spellings that tell the size which a word tells: "Llama 70B" is none of 7B."""
+    if not (sizes := set(_SIZE.findall(word))):
+        return None
+    return nearest(word, [each for each in spelled if sizes & set(_SIZE.findall(each))])
 
 
 def _begins(word: str, spelled: str) -> bool:
