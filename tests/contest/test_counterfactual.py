@@ -258,3 +258,18 @@ def test_a_range_up_to_what_cannot_be_done_is_told_in_words(mi250x):
     told = counterfactual.told_range(split)
     assert "7.5 upwards" in told and "cannot do the job" in told and "1,200" not in told
     assert counterfactual.told_range(replace(split, high=26.0)).endswith("7.5 to 26)")
+
+
+def test_chips_that_come_out_alike_are_not_said_to_take_one_time_as_much():
+    """A report had read "for 1 times the chip-days"."""
+    one = counterfactual.split("gaudi2")
+    assert " times the chip-days of A100" in counterfactual.told_gap(one)
+    alike = replace(one, gap=1.0)
+    assert counterfactual.told_gap(alike) == f"as many chip-days as {one.yardstick.name}"
+
+
+def test_a_comparison_of_rents_says_on_how_few_quotes_it_rests():
+    """Trillium's place behind H200 rests on two sellers of one and two of the other, three times apart."""
+    told = counterfactual.split("tpu-v6e").basis
+    assert told.startswith("rent, on-demand") and "quote" in told
+    assert "quote" not in counterfactual.split("mi300x").basis

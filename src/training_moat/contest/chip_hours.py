@@ -70,14 +70,15 @@ class HourlyPrice:
         return self.capital_usd + self.power_usd
 
     @property
+    def few(self) -> bool:
+        """Whether it is a rent that fewer sellers quoted than tell how far they lie apart."""
+        quoted = self.basis.startswith(RENT) and self.when not in (OWN, CONTRACT)
+        return quoted and self.quotes < COMPANY
+
+    @property
     def words(self) -> str:
         """How it is known, of what day, and on how few quotes where it is a rent."""
-        few = (
-            self.basis.startswith(RENT)
-            and self.when not in (OWN, CONTRACT)
-            and self.quotes < COMPANY
-        )
-        rests = f" ({counted(self.quotes, 'quote')})" if few else ""
+        rests = f" ({counted(self.quotes, 'quote')})" if self.few else ""
         return f"{self.basis}, {self.when}{rests}"
 
 

@@ -21,6 +21,7 @@ from training_moat.contest.uptime_supply import Level
 from training_moat.core.errors import Incomparable
 from training_moat.core.machine import Chip
 from training_moat.inquiry.uncertainty import Uncertain, sample
+from training_moat.inquiry.wording import counted
 from training_moat.predict import training_constants
 
 CEILING = 1000.0
@@ -61,12 +62,14 @@ class Worth:
 
     @property
     def basis(self) -> str:
-        """How the price of both is known."""
+        """How the price of both is known, and on how few quotes where one is a rent."""
         if self.prices is None:
             return "chip time: no price is known in the same way for both"
         own, other = self.prices
-        same = own.when == other.when
-        return f"{own.basis}, {own.when}" + ("" if same else f" against {other.when}")
+        against = "" if own.when == other.when else f" against {other.when}"
+        few = own.few or other.few
+        rests = f" ({counted(own.quotes, 'quote')} against {other.quotes})" if few else ""
+        return f"{own.basis}, {own.when}{against}{rests}"
 
     def log_cost(self, draws: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """Logarithm of the cost of all 1,024 coalitions, draws in the first axis (one without draws)."""

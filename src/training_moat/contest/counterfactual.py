@@ -342,6 +342,13 @@ def cost_rows() -> pd.DataFrame:
     return tables.load("cost_assumptions")
 
 
+def told_gap(one: Split) -> str:
+    """A gap in words: "5.1 times the chip-days of" the yardstick, and "as many chip-days as" it where they come out alike."""
+    alike = digits(one.gap) in ("1", "1.0")
+    count = f"as many {one.unit} as" if alike else f"{digits(one.gap)} times the {one.unit} of"
+    return f"{count} {one.yardstick.name}"
+
+
 def told_range(one: Split) -> str:
     """The range of a gap behind its middle, in brackets. Where its upper end is the ceiling, the job cannot be done in some of
     the draws, and a number would say otherwise."""

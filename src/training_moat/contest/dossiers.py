@@ -14,7 +14,7 @@ from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import descriptor, tables
 from training_moat.catalog.cited import credible
 from training_moat.catalog.relatives import wide_peak
-from training_moat.contest.counterfactual import Split, half_closes, told_range
+from training_moat.contest.counterfactual import Split, half_closes, told_gap, told_range
 from training_moat.core.machine import Chip
 from training_moat.core.units import TERA
 from training_moat.inquiry import chronicle, holding, naming
@@ -238,7 +238,7 @@ def cards(found: Sequence[Split]) -> pd.DataFrame:
                 "vendor": one.chip.vendor,
                 "gap": "it cannot do the job"
                 if not one.possible
-                else f"{digits(one.gap)} times the {one.unit} of {one.yardstick.name}{told_range(one)}",
+                else f"{told_gap(one)}{told_range(one)}",
                 "job": one.job.title,
                 "basis": one.basis if one.possible else "",
                 "half": half_closes(one) or NOTHING,

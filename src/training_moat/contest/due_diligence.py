@@ -26,7 +26,7 @@ from training_moat.contest import (
 from training_moat.contest.best_plan import MAX_DAYS
 from training_moat.contest.chip_assumptions import completed
 from training_moat.contest.chip_factors import training_formats
-from training_moat.contest.counterfactual import Split, split_of, told_range
+from training_moat.contest.counterfactual import Split, split_of, told_gap, told_range
 from training_moat.contest.gates import NO
 from training_moat.contest.reference_jobs import Job
 from training_moat.contest.scorecard import Card
@@ -145,7 +145,7 @@ def gates(found: Report) -> pd.DataFrame:
     rows = [(gate.name, gate.passed, gate.distance, gate.why) for gate in found.card.gates]
     pays = "yes" if found.split.gap <= 1 else "no"
     split = found.split
-    why = f"{digits(split.gap)} times the {split.unit} of {split.yardstick.name} ({split.basis})"
+    why = f"{told_gap(split)} ({split.basis})"
     if not split.possible:
         why = "it cannot do the job at any cost"
     rows.append(("as cheap as Nvidia's", pays, split.gap if split.possible else np.nan, why))
@@ -262,10 +262,7 @@ def answer(found: Report) -> str:
         return f"**{name} cannot train {found.job.named}** within the days allowed{where}."
     if found.chip.id == gap.yardstick.id:
         return f"**{name} is itself what others are held against**: there is no gap, and nobody has to move to it."
-    trains = (
-        f"**{name} trains {found.job.named} for {digits(gap.gap)} times the {unit} of {gap.yardstick.name}**"
-        f"{told_range(gap)}. "
-    )
+    trains = f"**{name} trains {found.job.named} for {told_gap(gap)}**{told_range(gap)}. "
     wanted = found.needed.quantiles_in_use[1]
     if not np.isfinite(wanted):
         return f"{trains}For a buyer of this size no advantage would pay for the move in the middle of the range."
