@@ -28,8 +28,8 @@ from training_moat.predict.records import mapped
 
 SHAPE = ("layers", "hidden", "heads", "kv_heads", "ffn", "vocab", "experts", "experts_per_token")
 OF_THE_RUN = (
-    *("recompute", "lora_rank", "lora_targets", "inputs_kept", "base_bytes", "streamed"),
-    *("orthogonal", "factored"),
+    *("recompute", "lora_rank", "lora_targets", "inputs_kept", "adapter_bytes", "base_bytes"),
+    *("streamed", "orthogonal", "factored"),
 )
 """Parts of a plan that are no column of a measured run."""
 COLUMNS = {
@@ -235,7 +235,7 @@ def _models(frame: pd.DataFrame) -> Transformer:
 def _plans(frame: pd.DataFrame) -> Plan:
     own = [name for name in Plan.__dataclass_fields__ if name not in OF_THE_RUN]
     columns = {name: frame[name].to_numpy(float) for name in own}
-    columns["lora_rank"] = np.zeros(len(frame))
+    columns["lora_rank"] = columns["adapter_bytes"] = np.zeros(len(frame))
     columns["lora_targets"] = columns["inputs_kept"] = np.full(len(frame), float(ALL_ADAPTED))
     columns["orthogonal"] = columns["factored"] = np.zeros(len(frame))
     columns["base_bytes"] = np.full(len(frame), WEIGHT_BYTES)

@@ -25,9 +25,9 @@ def adapted(targets: Number) -> dict[str, Number]:
     return {name: targets // 2**bit % 2 for bit, name in enumerate(ADAPTED)}
 
 
-def lora_params(model: Transformer, rank: Number, targets: Number = ALL_ADAPTED) -> Number:
-    """Weights of low-rank adapters of `rank` on dense products of every layer, those in the set `targets` of `ADAPTED` (Hu et
-    al. 2021, section 4.1): a product from a to b values gets a x r and r x b. Routed experts get none."""
+def adapted_widths(model: Transformer, targets: Number = ALL_ADAPTED) -> tuple[Number, Number]:
+    """Values that go into the dense products of all layers that are in the set `targets` of `ADAPTED`, and that come out of
+    them. Routed experts have no adapters."""
     on = adapted(targets)
     query = model.heads * model.query_key_dim
     value = model.heads * model.value_dim
@@ -36,14 +36,41 @@ def lora_params(model: Transformer, rank: Number, targets: Number = ALL_ADAPTED)
         model.kv_lora_rank + model.qk_rope_head_dim,
         2 * model.kv_heads * model.head_dim,
     )
-    attention = on["q"] * (model.hidden + query) + on["o"] * (model.hidden + value)
-    attention = attention + (on["k"] + on["v"]) * (model.hidden + key_value / 2)
-    dense_layers = model.layers - model.moe_layers
+    into = (on["q"] + on["k"] + on["v"]) * model.hidden + on["o"] * value
+    out = on["q"] * query + (on["k"] + on["v"]) * key_value / 2 + on["o"] * model.hidden
     shared = model.shared_experts * model.expert_ffn
-    per_width = on["up"] + on["down"] + on["gate"] * model.gated_ffn
-    dense = dense_layers * per_width * (model.hidden + model.ffn)
-    beside = model.moe_layers * where(shared > 0, per_width * (model.hidden + shared), 0)
-    return rank * (model.layers * attention + dense + beside)
+    # Layers with a dense block, those whose experts all share one, and the widths of these blocks.
+    blocks = model.layers - model.moe_layers + model.moe_layers * where(shared > 0, 1, 0)
+    inner = (model.layers - model.moe_layers) * model.ffn + model.moe_layers * shared
+    first = on["up"] + on["gate"] * model.gated_ffn
+    return (
+        model.layers * into + first * blocks * model.hidden + on["down"] * inner,
+        model.layers * out + first * inner + on["down"] * blocks * model.hidden,
+    )
+
+
+def lora_params(model: Transformer, rank: Number, targets: Number = ALL_ADAPTED) -> Number:
+    """Weights of low-rank adapters of `rank` on the products in the set `targets` of `ADAPTED`: one from a to b values gets
+    a x r and r x b."""
+    return rank * sum(adapted_widths(model, targets))
+
+
+def adapter_pass_bytes(
+    model: Transformer, targets: Number, input_bytes: Number
+) -> tuple[Number, Number]:
+    """Traffic a token of all adapters (forward, backward) beside the products that they are on.
+
+    Fused: each thin product reads its input and writes its result, and the sum with the product's own is read and written,
+    of 16 bits. Where operations run one by one (`input_bytes` above zero, what an adapter's input is cast to): forward the
+    input is read, what comes out is written, scaled and added, 12 bytes; backward its gradient is scaled and read twice, 8
+    bytes, the input is read, and its gradient written and added to that of the product, 10. PEFT keeps adapters in 32 bits
+    and casts their inputs to that, and autocast back to 16, 12 bytes either way (peft, tuners/lora/layer.py: `forward`,
+    `autocast_adapter_dtype`)."""
+    into, out = adapted_widths(model, targets)
+    apart, casts = input_bytes > 0, where(input_bytes > 2, 12.0, 0.0)
+    forward = where(apart, (2 + casts) * into + 12 * out, 4 * (into + out))
+    backward = where(apart, (10 + casts) * into + 8 * out, 8 * (into + out))
+    return forward, backward
 
 
 def kept_inputs(kept: Number) -> tuple[Number, Number, Number]:

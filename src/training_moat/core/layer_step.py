@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training_moat.core.adapters import lora_params
+from training_moat.core.adapter_steps import adapter_seconds, widening_seconds
 from training_moat.core.elementwise import Number, maximum, minimum, some, where
 from training_moat.core.node import Efficiency, Node
-from training_moat.core.optimizer_states import WEIGHT_BYTES
 from training_moat.core.plan import GRAPH_LEVELS, STREAM_BYTES, Plan
 from training_moat.core.workload import (
     FUSED_TILE,
@@ -19,10 +18,8 @@ from training_moat.core.workload import (
     Transformer,
     attended_tokens,
     attention_params,
-    expert_params_total,
     fused_attended_tokens,
     heads_beside_usual,
-    layered_params,
     state_flops_per_token,
 )
 
@@ -282,29 +279,6 @@ def vocabulary_seconds(
     return where(plan.lora_rank > 0, 2, 3) * product, softmax
 
 
-def _widening_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
-    """One pass's writing out in 16 bits of one layer's frozen weights, which are kept in fewer (Dettmers et al. 2023, section
-    3; bitsandbytes, `MatMul4Bit`): they are read and written once for every product."""
-    if not some(WEIGHT_BYTES - plan.base_bytes):
-        return 0.0
-    experts = expert_params_total(model) / plan.expert_chips
-    weights = (layered_params(model) / plan.tp + experts) / model.layers
-    moved = (plan.base_bytes + WEIGHT_BYTES) * weights
-    narrow = (plan.lora_rank > 0) & (plan.base_bytes < WEIGHT_BYTES)
-    return where(narrow, moved / (node.memory_bytes_per_s * eff.memory), 0.0)
-
-
-def _adapter_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Number:
-    """Forward and backward products of one layer's low-rank adapters, whose thin matrices are bound by memory."""
-    if not some(plan.lora_rank):
-        return 0.0
-    m = plan.micro_tokens
-    weights = lora_params(model, plan.lora_rank, plan.lora_targets) / model.layers / plan.tp
-    flops = 6 * m * weights / (node.peak_flops * eff.matmul)
-    passed = 2 * 2.0 * m * weights / maximum(plan.lora_rank, 1)
-    return flops + 3 * passed / (node.memory_bytes_per_s * eff.memory)
-
-
 @dataclass(frozen=True)
 class Layer:
     """Seconds of one micro-batch in the mean layer, forward and backward: what computes, what streams, what is fixed, and
@@ -352,11 +326,12 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     # There and back, with three gradients: of what went there, of what comes back and of its mask.
     masked = 5 + 2 * again - plan.unreturned_layers
     matmul = matmul + masked * _one_hot_seconds(model, plan, node, eff)
-    matmul = matmul + where(plan.lora_rank > 0, _adapter_seconds(model, plan, node, eff), 0.0)
+    thin, beside = adapter_seconds(model, plan, node, eff)
+    matmul = matmul + thin
     traffic = (
         (3 + again + light * NORM_SHARE) * streams
         + (2 + again) * (casts + permuting)
-        + (2 + again) * _widening_seconds(model, plan, node, eff)
+        + (2 + again) * widening_seconds(model, plan, node, eff)
         - plan.unreturned_layers * permuting / 2
         + (1 + core_again + core_backward) * core_traffic
     )
@@ -365,7 +340,7 @@ def layer_time(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> L
     attention = kernel * (1 + core_again + core_back) * core
     compute = matmul / eff.matmul_software + attention
     # Counted kernel by kernel, so that no stack has more of it.
-    traffic = stack * traffic + (1 + again) * written + written_back
+    traffic = stack * traffic + (1 + again) * written + written_back + beside
     gaps = (3 + again) * fused * _layer_gaps(plan, eff)
     overhead = _gap_seconds(plan, gaps, compute + traffic)
     issued = where(plan.tp > 1, eff.tensor_layer_seconds, 0.0)

@@ -97,6 +97,8 @@ class Plan:
     """Products that adapters are on: a set of `adapters.ADAPTED`."""
     inputs_kept: Number = ALL_ADAPTED
     """Products whose inputs are kept for the backward pass beside adapters: as a rule those of `lora_targets`."""
+    adapter_bytes: Number = 0
+    """Above zero adapters' operations run one by one, and this is what a value that goes into one is cast to (0: fused)."""
     base_bytes: Number = 2.0
     """What each frozen weight of a layer takes beside adapters (QLoRA: Dettmers et al. 2023)."""
     offload: Number = 0

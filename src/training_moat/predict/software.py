@@ -123,6 +123,15 @@ class Software:
         differentiation keeps what was gathered."""
         return float(not (self.fully_sharded or self.torch_native))
 
+    @property
+    def adapter_bytes(self) -> float:
+        """What a value that goes into an adapter is cast to where its operations run one by one, 0 where they are fused: PEFT
+        keeps adapters in 32 bits (`autocast_adapter_dtype`), LitGPT's scripts in the weights' own 16."""
+        if self.stack != "pytorch-eager":
+            return 0.0
+        scripts = {one.adapters_as for one in all_software().values()}
+        return WEIGHT_BYTES if self.name in scripts else 4.0
+
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
         return self.stack in PYTORCH_STACKS and not chip.family.startswith("nvidia")

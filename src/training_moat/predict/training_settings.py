@@ -150,6 +150,7 @@ class Setting:
             "lora_rank": float(self.lora_rank),
             "lora_targets": float(self.lora_targets),
             "inputs_kept": float(self.inputs_kept),
+            "adapter_bytes": own.adapter_bytes,
             "base_bytes": self.base_bytes,
             "shard_group": float(self.shard_group),
             "offload": float(self.offload),
