@@ -310,7 +310,15 @@ def test_sixteen_bytes_a_weight_split_two_two_twelve():
 
 @pytest.mark.parametrize(
     ("optimizer", "each"),
-    [("sgd", 8), ("adamw", 12), ("nadam", 12), ("adam8bit", 6), ("adafactor", 4), ("muon", 8)],
+    [
+        ("sgd", 8),
+        ("adamw", 12),
+        ("nadam", 12),
+        ("adam8bit", 6),
+        ("adafactor", 4),
+        ("muon", 8),
+        ("lion", 8),
+    ],
 )
 def test_optimizer_state_per_weight(optimizer, each):
     model = Transformer("1B", 16, 2048, 16, 16, 128, 8192, 50257, params_given=1e9)

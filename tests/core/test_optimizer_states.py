@@ -24,10 +24,14 @@ NATIVE = Kept(torch_native=1)
 
 
 def test_moments_have_the_type_of_the_weights():
-    """By hand: two moments of 2 bytes for Adam and one for SGD and Muon without an FP32 copy; single bytes stay."""
+    """By hand: two moments of 2 bytes for Adam and one for SGD, Lion and Muon without an FP32 copy; single bytes stay,
+    and half ones with 4 bytes of scale for each 128."""
     found = {name: optimizer_bytes(name, False) for name in OPTIMIZER_BYTES}
-    momentum, adam = dict.fromkeys(("sgd", "muon"), 2), dict.fromkeys(("adam", "adamw", "nadam"), 4)
-    assert found == momentum | adam | {"adam8bit": 2, "adafactor": 0}
+    momentum, adam = (
+        dict.fromkeys(("sgd", "lion", "muon"), 2),
+        dict.fromkeys(("adam", "adamw", "nadam"), 4),
+    )
+    assert found == momentum | adam | {"adam8bit": 2, "adam4bit": 1.0625, "adafactor": 0}
     assert optimizer_bytes("adamw") == 12 and optimizer_bytes(5.0, False) == 5.0
 
 

@@ -6,7 +6,7 @@ from training_moat.catalog import models
 from training_moat.core.adapters import lora_params
 from training_moat.core.units import GIB
 from training_moat.core.workload import params
-from training_moat.predict import training
+from training_moat.predict import request_fields, requests, training
 
 CASE = {
     "model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8, "tp": 1, "pp": 1, "dp": 8, "seq_len": 4096,
@@ -421,6 +421,23 @@ SPELT = [
     ("optimizer", "adamw_torch_fused", "adamw"),
     ("optimizer", "PagedAdamW8bit", "adam8bit"),
     ("optimizer", "paged_adamw_8bit", "adam8bit"),
+    ("optimizer", "DistributedFusedAdam", "adam"),
+    ("optimizer", "AdamW4bit", "adam4bit"),
+    ("optimizer", "MuonClip", "muon"),
+    ("precision", "FP8-CS", "fp8"),
+    ("precision", "fp8_mx", "mxfp8"),
+    ("precision", "float8 rowwise", "fp8"),
+    ("recompute", True, "full"),
+    ("recompute", False, "none"),
+    ("recompute", "core_attn", "selective"),
+    ("offload", "offload_params", "all"),
+    ("offload", "optimizer states", "optimizer"),
+    ("activation_offload", "CPU", "all"),
+    ("software", "mcore", "megatron-core"),
+    ("software", "torch", "pytorch"),
+    ("software", "DeepSpeed ZeRO3", "deepspeed"),
+    ("software", "HF Trainer", "transformers"),
+    ("software", "fsdp_qlora", "transformers"),
 ]
 
 
@@ -428,6 +445,26 @@ SPELT = [
 def test_words_are_taken_as_other_tools_spell_them(field, elsewhere, here):
     run = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8}
     assert ask(**run, **{field: elsewhere}) == ask(**run, **{field: here})
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "here"),
+    [("alltoall", "all-to-all"), ("all_to_all", "all-to-all"), ("a2a", "all-to-all"), ("Deep-EP", "deepep"), ("one_hot", "one-hot")],
+)  # fmt: skip
+def test_a_dispatcher_is_known_whatever_stands_between_its_words(elsewhere, here):
+    """Megatron says alltoall (moe-token-dispatcher-type)."""
+    run = {"model": "mixtral-8x7b", "chip": "h100-sxm", "chips": 8}
+    assert ask(**run, dispatcher=elsewhere) == ask(**run, dispatcher=here)
+
+
+def test_every_word_of_other_tools_leads_to_one_of_ours():
+    """Each is written as it is looked up: in small letters, with nothing between its parts."""
+    run = {"model": "mixtral-8x7b", "chip": "h100-sxm", "chips": 8}
+    for field, spelt in request_fields.SPELT.items():
+        assert all(said == requests.plain(said) for said in spelt), field
+        adapters = {"lora_rank": 8} if field == "base_precision" else {}
+        asked = [run | adapters | {field: word} for word in spelt if field != "kv_precision"]
+        assert all(answer["ok"] for answer in training.predict(asked)), field
 
 
 @pytest.mark.parametrize("word", ["nf4", "INT4", "4bit"])

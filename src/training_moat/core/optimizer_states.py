@@ -17,12 +17,15 @@ OPTIMIZER_BYTES = {
     "adamw": 12.0,
     "nadam": 12.0,
     "adam8bit": 6.0,
+    "adam4bit": 4.0 + 2 * (4 / 8 + 4 / 128),
     "adafactor": 4.0,
+    "lion": 8.0,
     "muon": 8.0,
 }
-"""Bytes of optimizer state per weight, FP32 master copy included: momentum for SGD and Muon (Jordan et al.
-2024), two moments for Adam (Kingma and Ba 2015) and NAdam (Dozat 2016), one byte a moment for 8-bit Adam
-(Dettmers et al. 2022), factored moments, negligible, for Adafactor (Shazeer and Stern 2018)."""
+"""Bytes of optimizer state per weight, FP32 master copy included: momentum for SGD, Lion (Chen et al. 2023) and Muon (Jordan
+et al. 2024), two moments for Adam (Kingma and Ba 2015) and NAdam (Dozat 2016), one byte a moment for 8-bit Adam
+(Dettmers et al. 2022), four bits and an FP32 scale for each 128 of them for 4-bit Adam (Li et al. 2023; torchao,
+low_bit_optim), factored moments, negligible, for Adafactor (Shazeer and Stern 2018)."""
 
 ORTHOGONAL = ("muon",)
 """Optimizers that make the step of every matrix orthogonal, by products of its momentum (`orthogonal_steps`)."""
@@ -32,21 +35,21 @@ FACTORED_VALUES = 17.0
 """Values read and written for a weight in the operations of PyTorch's Adafactor, of the weights' own width (torch/optim,
 _adafactor.py: two norms of the gradient and one of the weight; the moments' product, divided, bounded and rooted; the
 product with the gradient, its norm, and the sum with the weight)."""
-BYTE_MOMENTS = ("adam8bit",)
-"""Optimizers whose moments take one byte whatever type the weights have."""
+NARROW_MOMENTS = ("adam8bit", "adam4bit")
+"""Optimizers whose moments take as many bytes whatever type the weights have."""
 
 
 def optimizer_bytes(optimizer: str | Number, master_weights: bool = True) -> Number:
     """Bytes of state per trained weight of an optimizer by name (or as given, in bytes), the FP32 copy of the weights
     included unless `master_weights` is false: in pure 16-bit training the moments have the weights' own type (PyTorch,
-    optim/adamw.py: `torch.zeros_like` of the parameter), and those of 8-bit Adam have their single byte."""
+    optim/adamw.py: `torch.zeros_like` of the parameter), and those of 8-bit and 4-bit Adam have their own width."""
     if not isinstance(optimizer, str):
         return optimizer
     whole = OPTIMIZER_BYTES[optimizer]
     if master_weights:
         return whole
     moments = whole - MASTER_BYTES
-    return moments if optimizer in BYTE_MOMENTS else moments * WEIGHT_BYTES / MASTER_BYTES
+    return moments if optimizer in NARROW_MOMENTS else moments * WEIGHT_BYTES / MASTER_BYTES
 
 
 def gradients_at_peak(

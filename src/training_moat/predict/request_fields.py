@@ -91,25 +91,54 @@ ELSEWHERE = {
 }
 """What other tools and engines call a field, where the name alone does not lead to it."""
 
-_FORMATS = {
+_WIDTHS = {
     "bfloat16": "bf16",
     "float16": "fp16",
     "half": "fp16",
     "float32": "fp32",
     "float8": "fp8",
-    **{f"{width}-{kind}": f"fp{width}" for width in (16, 32) for kind in ("true", "mixed")},
-    **{f"bf16-{kind}": "bf16" for kind in ("true", "mixed")},
+}
+_SCALED = ("delayed", "currentscaling", "cs", "sc", "tensorwise", "rowwise", "blockwise", "hybrid", "e4m3", "e5m2")  # fmt: skip
+_FORMATS = {
+    **_WIDTHS,
+    **{f"{width}{kind}": f"fp{width}" for width in (16, 32) for kind in ("true", "mixed")},
+    **{f"bf16{kind}": "bf16" for kind in ("true", "mixed")},
+    **{f"{name}{kind}": "fp8" for name in ("fp8", "float8") for kind in _SCALED},
+    "fp8mx": "mxfp8",
 }
 COPIES = {"bf16-true": False, "16-true": False, "bf16-mixed": True, "16-mixed": True}
 """Lightning's words for a format, as LitGPT takes them, that say whether an FP32 copy of the weights is kept as well."""
-_EIGHT_BIT = ("adamw_8bit", "adamw8bit", "adamw_bnb_8bit", "paged_adamw_8bit", "pagedadamw8bit")
+_OPTIMIZERS = {
+    "adamw": ("adamwtorch", "adamwtorchfused", "adamwtorchxla", "adamwtorchnpufused", "adamwapexfused", "adamwhf", "fusedadamw"),
+    "adam": ("fusedadam", "distributedfusedadam"),
+    "adam8bit": ("adamw8bit", "adamwbnb8bit", "pagedadamw8bit", "pagedadam8bit", "adamfp8", "adamwfp8"),
+    "adam4bit": ("adamw4bit", "adamwtorch4bit"),
+    "muon": ("muonclip",),
+}  # fmt: skip
+_SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
+    "recompute": {
+        "full": ("true", "yes", "on", "uniform", "gradientcheckpointing", "activationcheckpointing"),
+        "none": ("false", "no", "off"),
+        "selective": ("coreattn",),
+    },
+    "offload": {
+        "all": ("param", "params", "parameters", "offloadparams", "weights"),
+        "optimizer": ("optim", "optimizerstates", "states"),
+    },
+    "activation_offload": {"all": ("cpu",)},
+    "base_precision": {"nf4": ("4bit", "fp4", "bnb4bit")},
+    "dispatcher": {"all-to-all": ("a2a",)},
+    "optimizer": _OPTIMIZERS,
+}  # fmt: skip
 SPELT = {
     "precision": _FORMATS,
     "kv_precision": _FORMATS,
-    "optimizer": {
-        "adamw_torch": "adamw",
-        "adamw_torch_fused": "adamw",
-        **dict.fromkeys(_EIGHT_BIT, "adam8bit"),
+    **{
+        field: {said: word for word, spelt in words.items() for said in spelt}
+        for field, words in _SETTINGS.items()
     },
 }
-"""What PyTorch, torchtitan, torchtune, bitsandbytes and transformers call the words of a field, in small letters."""
+"""What Megatron, PyTorch, torchtitan, torchtune, DeepSpeed, bitsandbytes and transformers call the words of a field, in small
+letters with nothing between them. Recipes of eight-bit scaling are one format here, all but that of blocks of 32 (Megatron
+Bridge's FP8-CS and FP8-SC beside FP8-MX); Megatron recomputes whole layers uniformly or its core attention alone; FSDP that
+offloads parameters steps on the host as well (PyTorch, `CPUOffload`); Kimi's MuonClip keeps what Muon keeps."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
-from training_moat.catalog import unlikely
+from training_moat.catalog import spelling, unlikely
 from training_moat.core import tiers
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
@@ -121,17 +121,31 @@ def flag(case: Mapping[str, Any], key: str) -> bool | None:
 
 
 def choice(case: Mapping[str, Any], key: str, options: tuple[str, ...]) -> str | None:
-    """The word under `key`, one of `options` whatever its case, or as other tools spell it, or None when absent or null."""
+    """The word under `key`, one of `options` whatever its case and what stands between its parts, or as other tools spell it, or
+    None when absent or null."""
     value = case.get(key)
     if value is None:
         return None
     if not isinstance(value, str):
         raise InputError(f"{key} is {shown(value)}; expected one of {', '.join(options)}")
-    word = value.lower()
-    word = request_fields.SPELT.get(key, {}).get(word, word)
-    if word not in options:
+    if (word := value.lower()) in options:
+        return word
+    bare = plain(word)
+    found = request_fields.SPELT.get(key, {}).get(bare) or _plainly(options).get(bare)
+    if found not in options:
         raise unknown(key, value, options)
-    return word
+    return found
+
+
+def plain(word: str) -> str:
+    """A word in small letters with nothing between its parts."""
+    return spelling.normal(word.replace("_", "-"))
+
+
+@lru_cache
+def _plainly(options: tuple[str, ...]) -> dict[str, str]:
+    """The words of a field by their `plain` form."""
+    return {plain(option): option for option in options}
 
 
 def _entry(

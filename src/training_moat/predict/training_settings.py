@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from training_moat.catalog import dates, spelling
+from training_moat.catalog import dates
 from training_moat.core import tiers
 from training_moat.core.adapters import ALL_ADAPTED
 from training_moat.core.errors import InputError, nearest
@@ -229,6 +229,8 @@ def settle(case: Mapping[str, Any]) -> Setting:
 def _recompute(case: Mapping[str, Any]) -> tuple[int | None, float | None]:
     """(level of recomputation, share of the layers that full recomputation takes in); None for what is left open."""
     share = requests.share(case, "recompute_share")
+    if isinstance(said := case.get("recompute"), bool):
+        case = {**case, "recompute": str(said)}
     word = requests.choice(case, "recompute", tuple(RECOMPUTE_LEVELS))
     if word is None and share is not None:  # the share is one of full recomputation
         word = "full" if share else "none"
@@ -372,7 +374,7 @@ def _software(case: Mapping[str, Any]) -> tuple[str | None, list[str]]:
     if isinstance(given, str):
         named = stacks.by_spelling()
         for said in (given, _VERSION.sub("", given)):
-            if found := named.get(spelling.normal(said.replace("_", "-"))):
+            if found := named.get(requests.plain(said)):
                 return found, []
     if not isinstance(given, str) or nearest(given, known, MISSPELT):
         return requests.choice(case, "software", known), []
