@@ -256,6 +256,18 @@ def test_any_sizes_make_a_complete_model(layers, heads, head_dim, params_b):
         ("nvidia/Nemotron-H-56B-Base-8K", 56.0),
         ("EleutherAI/pythia-2.8b-deduped", 2.8),
         ("HuggingFaceTB/SmolLM2-1.7B-Instruct", 1.7),
+        ("mistralai/Mistral-Large-3-675B-Instruct-2512", 673.0),
+        ("Mistral Small 4", 119.0),
+        ("zai-org/GLM-4.7-Flash", 29.9),
+        ("nvidia/NVIDIA-Nemotron-Nano-9B-v2", 8.89),
+        ("nvidia/Nemotron-H-47B-Base-8K", 46.8),
+        ("facebook/opt-66b", 65.7),
+        ("bigscience/bloom-3b", 3.0),
+        ("deepseek-ai/deepseek-llm-67b-chat", 67.4),
+        ("ai21labs/Jamba-v0.1", 51.6),
+        ("databricks/dbrx-instruct", 131.6),
+        ("allenai/OLMoE-1B-7B-0924", 6.92),
+        ("Qwen/Qwen-14B-Chat", 14.2),
     ],
 )
 def test_names_of_widely_used_models_lead_to_shapes_of_their_size(name, billions):
@@ -322,7 +334,8 @@ def test_a_release_is_known_without_its_owner_and_by_the_shape_it_was_trained_fr
     ("name", "billions"),
     [
         ("Qwen3.5-397B", 17), ("Qwen3.5-122B", 10), ("Qwen3-Coder-480B-A35B", 35), ("DeepSeek-V4-Flash", 13),
-        ("DeepSeek-V4-Pro", 49), ("Nemotron 3 Super", 12), ("Nemotron 3 Ultra", 55), ("MiMo-V2-Flash", 15),
+        ("DeepSeek-V4-Pro", 49), ("Mistral Large 3", 39), ("OLMoE-1B-7B-0924", 1.3), ("Jamba", 12), ("Ling-mini-2.0", 1.43),
+        ("Nemotron 3 Super", 12), ("Nemotron 3 Ultra", 55), ("MiMo-V2-Flash", 15),
     ],
 )  # fmt: skip
 def test_what_a_token_visits_of_a_model_of_experts_is_what_its_name_says(name, billions):
@@ -346,6 +359,7 @@ def test_a_hybrids_layers_are_counted_by_what_they_are():
         ("Qwen3-4B-Thinking-2507", "qwen3-4b"), ("Qwen3-Next-80B-A3B-Thinking", "qwen3-next-80b-a3b"),
         ("Olmo-3-32B-Think", "olmo3-32b"), ("allenai/OLMo-2-1124-13B-DPO", "olmo2-13b"),
         ("nvidia/DeepSeek-R1-0528-FP4-v2", "deepseek-v3"), ("Kimi-K2-Thinking", "kimi-k2.5"),
+        ("Command R+", "command-r-plus"), ("CohereForAI/c4ai-command-r-v01", "command-r-35b"),
     ],
 )  # fmt: skip
 def test_what_a_release_was_tuned_for_does_not_hide_its_model(said, model_id):

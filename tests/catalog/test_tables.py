@@ -20,8 +20,10 @@ SPELLED = [
 
 LATE = {
     *("Qwen/Qwen3.5-397B-A17B", "DeepSeekV4 Flash", "Nemotron_3_Nano", "Nemotron_3_Super", "Nemotron_3_Ultra"),
-    *("Nemotron_3_5_Lightning", "Baichuan 2-7B", "Baichuan2 7B", "Qwen-1.8B", "Qwen2 0.5B", "Qwen2 1.5B"),
-    *("SmolLM2 135M", "SmolLM2 360M", "SmolLM2 1.7B", "Pythia 410M"),
+    *("Nemotron_3_5_Lightning", "Baichuan 2-7B", "Baichuan2 7B", "Baichuan 2 13B", "Baichuan2 13B", "Baichuan2-13B"),
+    *("Qwen-1.8B", "Qwen-7B", "Qwen 7B", "Qwen-14B", "Qwen 14B", "Qwen2 0.5B", "Qwen2 1.5B", "DeepSeek Coder 33B"),
+    *("GLM-4 9B", "GPT-NeoX 20B", "Gemma 3 270M", "Yi 6B", "Pythia 410M"),
+    *("SmolLM2 135M", "SmolLM2 360M", "SmolLM2 1.7B"),
 }  # fmt: skip
 """Spellings of models that came into their table after the last fit: their runs get an id when the next one begins."""
 
