@@ -6,7 +6,7 @@ from training_moat.catalog import models
 from training_moat.core import workload
 from training_moat.core.errors import InputError
 from training_moat.core.plan import Plan, impossible
-from training_moat.predict import training_plans
+from training_moat.predict import request_fields, training, training_plans
 from training_moat.predict.training_plans import parse
 
 CASE = {
@@ -439,3 +439,46 @@ def test_shared_weights_go_through_a_pipeline_where_nothing_else_divides():
     forced = parse(case | {"zero_stage": 3, "software": "torchtitan"})
     assert {plan["pp"] for plan in forced.plans} == {2}
     assert "zero_stage 3 is hardly ever told of a run with a pipeline" in " ".join(forced.notes)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("tensor_model_parallel_size", "tp"), ("tensor_parallel", "tp"), ("num_nodes", "chips"), ("gradient_accumulation_steps", "global_batch"),
+        ("batch_size", "global_batch"), ("gradient_checkpointing", "recompute"), ("fsdp", "zero_stage"), ("load_in_4bit", "base_precision"),
+        ("hsdp", "shard_group"), ("Max_Length", "seq_len"),
+    ],
+)  # fmt: skip
+def test_a_field_by_another_tools_name_is_told_its_name_here(theirs, ours):
+    with pytest.raises(InputError, match=f"^unknown field '{theirs}'; did you mean '{ours}'\\?$"):
+        parse(CASE | {theirs: 1})
+
+
+def test_what_tools_call_a_field_leads_to_fields_and_is_none_itself():
+    ours = {*request_fields.COMMON, *request_fields.TRAINING}
+    for theirs, names in request_fields.ELSEWHERE.items():
+        assert set(names) <= ours | set(request_fields.SERVING), theirs
+        assert theirs not in ours or not set(names) & ours, theirs
+
+
+@pytest.mark.parametrize(
+    ("said", "object_"),
+    [
+        ("gpus_per_node", '"chip": {"base": "h100-sxm", "scaleup_domain_chips": ...}'),
+        ("network", '"chip": {"base": "h100-sxm", "scaleout_gbit_per_s_per_chip": ...}'),
+        ("hbm_gb", '"chip": {"base": "h100-sxm", "hbm_gb": ...}'),
+        ("layers", '"model": {"base": "llama3.1-8b", "layers": ...}'),
+    ],
+)
+def test_what_is_said_of_a_machine_or_a_shape_goes_into_its_object(said, object_):
+    with pytest.raises(InputError) as told:
+        parse(CASE | {said: 1})
+    assert str(told.value) == f"unknown field '{said}'; it goes into an object: {object_}"
+
+
+def test_two_machines_of_one_chip_have_no_fast_link():
+    """The same run on two chips of one machine and on two machines with a network of 25 Gbit/s each."""
+    run = CASE | {"chips": 2, "dp": 2, "tp": 1, "pp": 1, "global_batch": 4, "micro_batch": 2}
+    apart = {"base": "h100-sxm", "scaleup_domain_chips": 1, "scaleout_gbit_per_s_per_chip": 25}
+    near, far = training.predict([run, run | {"chip": apart}])
+    assert far["seconds"]["data_parallel"] > 10 * near["seconds"]["data_parallel"]

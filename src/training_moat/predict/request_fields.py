@@ -63,33 +63,55 @@ SERVING = {
 }
 """Further fields of a serving request."""
 
-ELSEWHERE = {
-    "gpus": "chips",
-    "n_chips": "chips",
-    "num_gpus": "chips",
-    "gpu": "chip",
-    "hardware": "chip",
-    "sequence_length": "seq_len",
-    "context_length": "seq_len",
-    "dtype": "precision",
-    "framework": "software",
-    "engine": "software",
-    "prompt_tokens": "input_len",
-    "input_tokens": "input_len",
-    "output_tokens": "output_len",
-    "concurrency": "batch",
-    "users": "batch",
-    "global_batch": "batch",
-    "seq_len": "input_len",
-    "per_device_train_batch_size": "micro_batch",
-    "train_batch_size": "global_batch",
-    "target_modules": "lora_targets",
-    "lora_target_modules": "lora_targets",
-    "data_parallel_shard_degree": "shard_group",
-    "dp_shard": "shard_group",
-    "hsdp": "shard_group",
-}
-"""What other tools and engines call a field, where the name alone does not lead to it."""
+_CALLED = {
+    "model": "model_name_or_path base_model model_type",
+    "chip": "gpu hardware accelerator device gpu_type device_type gpu_name",
+    "chips": "gpus n_gpus ngpus num_gpus gpu_count n_chips devices num_devices accelerators world_size nodes n_nodes num_nodes nnodes machines",
+    "seq_len": "sequence_length context_length sequence_len max_length cutoff_len block_size ctx context context_len",
+    "global_batch": "train_batch_size gbs batch_size gradient_accumulation_steps gradient_accumulation grad_accum accumulate_grad_batches",
+    "micro_batch": "per_device_train_batch_size per_device_batch_size train_micro_batch_size_per_gpu local_batch_size mbs",
+    "tp": "tensor_parallel tensor_parallel_size tensor_model_parallel_size tp_size tp_degree",
+    "pp": "pipeline_parallel pipeline_parallel_size pipeline_model_parallel_size pp_size pp_degree",
+    "dp": "data_parallel data_parallel_size dp_size dp_degree replicas",
+    "ep": "expert_parallel expert_parallel_size expert_model_parallel_size ep_size ep_degree",
+    "cp": "context_parallel context_parallel_size cp_size cp_degree sp sp_size sequence_parallel_size ulysses",
+    "virtual_stages": "vpp vp virtual_pipeline virtual_pipeline_model_parallel_size interleave",
+    "expert_tp": "etp expert_tensor_parallel_size",
+    "zero_stage": "zero zero1 zero2 zero3 fsdp sharding sharding_strategy",
+    "recompute": "gradient_checkpointing activation_checkpointing activation_checkpoint checkpointing remat remat_policy recompute_granularity",
+    "optimizer": "optim",
+    "offload": "cpu_offload offload_optimizer offload_params",
+    "precision": "dtype torch_dtype mixed_precision fp8 bf16 quantization",
+    "base_precision": "load_in_4bit qlora",
+    "dispatcher": "moe_token_dispatcher_type token_dispatcher",
+    "graphs": "compile torch_compile cuda_graph cuda_graphs",
+    "software": "framework engine stack library backend",
+    "released": "date year",
+    "lora_targets": "target_modules lora_target_modules",
+    "shard_group": "data_parallel_shard_degree dp_shard hsdp",
+    "input_len": "prompt_tokens input_tokens seq_len",
+    "output_len": "output_tokens",
+    "batch": "concurrency users global_batch batch_size",
+}  # fmt: skip
+ELSEWHERE: dict[str, list[str]] = {}
+for _ours, _theirs in _CALLED.items():
+    for _name in _theirs.split():
+        ELSEWHERE.setdefault(_name, []).append(_ours)
+"""What other tools and engines call a field, where the name alone does not lead to it: the names here, first those of training."""
+
+OF_THE_CHIP = {
+    **dict.fromkeys(
+        ("gpus_per_node", "chips_per_node", "gpus_per_machine", "num_gpus_per_node", "nproc_per_node"),
+        "scaleup_domain_chips",
+    ),
+    **dict.fromkeys(("nvlink", "scaleup"), "scaleup_gb_per_s_per_direction"),
+    **dict.fromkeys(
+        ("network", "interconnect", "infiniband", "ethernet", "network_gbps", "nic_gbps", "scaleout"),
+        "scaleout_gbit_per_s_per_chip",
+    ),
+    **dict.fromkeys(("memory_gb", "vram", "vram_gb", "gpu_memory"), "hbm_gb"),
+}  # fmt: skip
+"""What people say of a machine beside its chip: the column of a chip's object that says it."""
 
 _WIDTHS = {
     "bfloat16": "bf16",

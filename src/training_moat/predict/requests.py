@@ -9,7 +9,7 @@ from typing import Any
 
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import models as model_catalog
-from training_moat.catalog import spelling, unlikely
+from training_moat.catalog import spelling, tables, unlikely
 from training_moat.core import tiers
 from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip
@@ -24,13 +24,27 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "fp8", "mxfp8", "nvfp4", "mxfp4", 
 
 
 def reject_unknown_fields(case: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
-    """Raise `InputError` for the first field of `case` that is not `allowed`, naming the nearest one."""
+    """Raise `InputError` for the first field of `case` that is not `allowed`, naming the nearest one, or the column of a chip's
+    or a model's object that says it."""
     for key in case:
         if key not in allowed:
-            other = request_fields.ELSEWHERE.get(str(key).lower())
-            if other in allowed:
+            name = str(key).lower()
+            ours = request_fields.ELSEWHERE.get(name, ())
+            if other := next((field for field in ours if field in allowed), None):
                 raise InputError(f"unknown field '{key}'; did you mean '{other}'?")
+            if own := _of_object(name, case):
+                raise InputError(f"unknown field '{key}'; it goes into an object: {own}")
             raise unknown("field", str(key), allowed)
+
+
+def _of_object(name: str, case: Mapping[str, Any]) -> str | None:
+    """The object that says what a caller told beside a chip or a model: of the one the case names, with that column."""
+    for kind, words in (("chip", request_fields.OF_THE_CHIP), ("model", {})):
+        column = words.get(name, name)
+        if column in tables.load(f"{kind}s").select_dtypes("number").columns:
+            base = shown(wanted) if isinstance(wanted := case.get(kind), str) else "'...'"
+            return f'"{kind}": {{"base": {base}, "{column}": ...}}'.replace("'", '"')
+    return None
 
 
 LARGEST = 10**12
