@@ -62,13 +62,14 @@ def intervals(
     )
     points = own_machines.settings(rows, constants)
     power = own_machines.hidden_power(errors["measured"], kinds, frame, points)
-    alike = {
-        level: own / training_constants.relative_scatter(frame["hidden"], power)
-        for level, own in errors.items()
-    }
+    scale = training_constants.relative_scatter(frame["hidden"], power)
+    wider = source_intervals.routed_scatter(frame, rows.plan.routed, errors["measured"] / scale)
+    scale = scale * np.where(rows.plan.routed, wider, 1.0)
+    alike = {level: own / scale for level, own in errors.items()}
     found = source_intervals.scatters(frame, kinds, known, alike)
     own = own_machines.records(alike["measured"], kinds, frame, points)
     own.append(own_machines.power_record(power, frame))
+    own.append(source_intervals.routed_record(wider, frame, rows.plan.routed))
     told = [source_intervals.records(found), pd.DataFrame(own)]
     return pd.concat(told, ignore_index=True)
 

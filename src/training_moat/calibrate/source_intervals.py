@@ -69,6 +69,26 @@ def scatter(errors: pd.Series, sources: pd.Series) -> Scatter:
     return Scatter(middle, between, inside, len(errors), len(means))
 
 
+def routed_scatter(frame: pd.DataFrame, routed: np.ndarray, errors: pd.Series) -> float:
+    """How many times as far log errors of runs with experts scatter, a source's and a run's own together, where the router
+    fills chips unequally (`routed`) than where it does not; never less than once."""
+    spreads = []
+    for mask in (routed, ~routed):
+        own = errors[mask & (frame["experts"] > 0)].dropna()
+        if frame["source"][own.index].nunique() < LEAST_SOURCES:
+            return 1.0
+        told = scatter(own, frame["source"][own.index])
+        spreads.append(float(np.hypot(told.between, told.within)))
+    return max(spreads[0] / spreads[1], 1.0)
+
+
+def routed_record(wider: float, frame: pd.DataFrame, routed: np.ndarray) -> dict[str, Any]:
+    """Row of the calibration table: the `routed_scatter`."""
+    own = routed & (frame["experts"] > 0)
+    place, basis = ("scatter", "all", "routed"), "errors on sources left out of the fit"
+    return stored_row(place, wider, int(own.sum()), frame["source"][own].nunique(), basis)
+
+
 def _median_and_variance(values: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each group; no variance where it has one value. A validation asks a thousand times: pandas' own take ten times as
     long."""

@@ -130,12 +130,20 @@ def dense_nvidia() -> pd.DataFrame:
     return frame[frame["interval_kind"] == "dense"]
 
 
+def reach(frame: pd.DataFrame) -> np.ndarray:
+    """How much further log errors of every row scatter than those for which intervals are stored: by the width of its model, and
+    where the router decides."""
+    routed = (frame["ep"] > 1) & (frame["uneven_routing"] > 0) & (frame["expert_capacity"] <= 0)
+    routed = routed & (frame["experts"] > 0)
+    return training_constants.reach(training_constants.load(), frame["hidden"], routed)
+
+
 @tables.kept(lasting=True)
 def _inside() -> tuple[pd.Series, pd.Series]:
     """By row: whether others support it, and whether its error lies in the interval that all other sources give."""
     frame = rows()
     unseen = {level: frame[f"unseen_{name}_s"] for level, name in UNSEEN_COLUMNS.items()}
-    scale = training_constants.own_scatter(training_constants.load(), frame["hidden"])
+    scale = reach(frame)
     errors = {
         level: np.log(frame["measured_s"] / seconds) / scale for level, seconds in unseen.items()
     }

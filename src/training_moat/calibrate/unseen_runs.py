@@ -12,7 +12,13 @@ from training_moat.calibrate import measured_training, own_machines, source_inte
 from training_moat.calibrate.fit_training import widths
 from training_moat.calibrate.measured_training import Rows
 from training_moat.calibrate.source_intervals import COVERAGE
-from training_moat.calibrate.training_errors import beside_prediction, ideal_seconds, met, rows
+from training_moat.calibrate.training_errors import (
+    beside_prediction,
+    ideal_seconds,
+    met,
+    reach,
+    rows,
+)
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import InputError
@@ -80,8 +86,8 @@ def _ends(
 
     columns = (frame["chip_id"], frame["label"], frame["format"], frame["experts"] > 0)
     low, high = np.array([ends(*kind) for kind in zip(*columns)]).reshape(-1, 2).T
-    reach = training_constants.own_scatter(constants, frame["hidden"])
-    return low**reach, high**reach
+    wide = reach(frame)
+    return low**wide, high**wide
 
 
 def to_store(source: str, date: str) -> pd.DataFrame:
@@ -116,8 +122,8 @@ def worth_of_own_runs() -> pd.DataFrame:
     errors, as shares), inside (share of runs in the interval that the two leave).
     """
     frame, constants = rows(), training_constants.load()
-    reach = training_constants.own_scatter(constants, frame["hidden"])
-    frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"]) / reach
+    scale = reach(frame)
+    frame["log"] = np.log(frame["measured_s"] / frame["unseen_source_s"]) / scale
     points = own_machines.settings(met(), constants)
     records = []
     for (source, chip, kind), group in frame.groupby(["source", "chip_id", "interval_kind"]):
@@ -127,7 +133,7 @@ def worth_of_own_runs() -> pd.DataFrame:
         spread = training_constants.scatter(constants, group["family"].iloc[0], kind == "moe")
         say = partial(own_runs.shift, told["log"].to_numpy(), points[:, told.index], scatter=spread)
         said = [say(points[:, [run]]) for run in judged.index]
-        factor = np.array([shift.factor for shift in said]) ** reach[judged.index]
+        factor = np.array([shift.factor for shift in said]) ** scale[judged.index]
         moved = judged["unseen_source_s"] * factor
         judged = judged.assign(predicted_s=moved)
         left = np.array([shift.width for shift in said])
@@ -247,13 +253,13 @@ def chance_of_as_few(aside: pd.DataFrame) -> float:
     """
     known, draw = rows(), np.random.default_rng(1)
     errors = np.log(known["measured_s"] / known["unseen_source_s"])
-    errors = errors / training_constants.own_scatter(training_constants.load(), known["hidden"])
+    errors = errors / reach(known)
     inside = np.zeros(LOTS)
     for (_, kind), group in aside.groupby(["source", "interval_kind"]):
         own = known["interval_kind"] == kind
         spread = source_intervals.scatter(errors[own], known["source"][own])
-        reach = ndtri((1 + COVERAGE) / 2) * np.hypot(spread.between, spread.within)
+        bound = ndtri((1 + COVERAGE) / 2) * np.hypot(spread.between, spread.within)
         shared = draw.normal(0, spread.between, (LOTS, 1))
         drawn = shared + draw.normal(0, spread.within, (LOTS, len(group)))
-        inside += (np.abs(drawn) <= reach).sum(axis=1)
+        inside += (np.abs(drawn) <= bound).sum(axis=1)
     return float(np.mean(inside / len(aside) <= aside["inside"].mean()))

@@ -109,8 +109,7 @@ def fullest_load(plan: Plan, eff: Efficiency) -> Number:
     """Tokens at the chip whose experts the router fills most, over the mean chip's: where experts are spread over chips,
     all wait for it."""
     # Experts that are padded to a capacity all have as many rows.
-    spread = (plan.ep > 1) & (plan.uneven_routing > 0) & (plan.expert_capacity <= 0)
-    return 1 + where(spread, eff.uneven, 0.0)
+    return 1 + where(plan.routed, eff.uneven, 0.0)
 
 
 def _expert_matmul_seconds(

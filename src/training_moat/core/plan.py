@@ -229,6 +229,11 @@ class Plan:
         return where(self.expert_capacity > 0, self.expert_capacity, 1.0)
 
     @property
+    def routed(self) -> Number:
+        """Whether the router fills chips unequally: experts are spread over several, and nothing makes their shares equal."""
+        return (self.ep > 1) & (self.uneven_routing > 0) & (self.expert_capacity <= 0)
+
+    @property
     def alone(self) -> Number:
         """Whether one chip does it all."""
         return self.chips <= 1

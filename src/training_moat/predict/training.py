@@ -102,8 +102,9 @@ def _shift(case: TrainingCase, plan: Evaluated, own: OwnRuns, constants: Constan
         return training_answers.NO_SHIFT
     scatter = known.scatter(constants, case.chip.family, case.model.experts > 0)
     said = own_runs.shift(own.errors, np.hstack(own.told), _setting(case, plan), scatter)
-    reach = float(known.own_scatter(constants, case.model.hidden))
-    return replace(said, factor=said.factor**reach)
+    routed = (case.model.experts > 0) & plan.plan.routed
+    reach = known.reach(constants, case.model.hidden, routed)
+    return replace(said, factor=said.factor ** float(np.ravel(reach)[0]))
 
 
 def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constants) -> OwnRuns:
@@ -114,7 +115,8 @@ def _own_runs(request: Mapping[str, Any], case: TrainingCase, constants: Constan
     best = _best([run for run, _ in own], constants)
     measured = [seconds for _, seconds in own]
     errors = own_runs.errors(measured, best.step.total.tolist())
-    reach = known.own_scatter(constants, np.array([run.model.hidden for run, _ in own]))
+    hidden, experts = np.array([(run.model.hidden, run.model.experts) for run, _ in own]).T
+    reach = known.reach(constants, hidden, (experts > 0) & best.plan.routed)
     errors = (np.array(errors) / reach).tolist()
     return OwnRuns(errors, [_setting(run, best.one(index)) for index, (run, _) in enumerate(own)])
 

@@ -74,7 +74,7 @@ class _Figures:
         cls, rows: Rows, found: Evaluated, constants: Constants, shifts: Sequence[Shift]
     ) -> _Figures:
         """The figures of one evaluated plan of each row, moved by what own runs say."""
-        calibration, low, high = _calibration(rows, constants)
+        calibration, low, high = _calibration(rows, found, constants)
         factor, width = np.array([(shift.factor, shift.width) for shift in shifts]).T
         seconds = {name: getattr(found.step, name) * factor for name in PARTS}
         speeds = _speeds(rows, found, sum(seconds.values()), low**width, high**width)
@@ -161,7 +161,9 @@ def _speeds(
         }
 
 
-def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _calibration(
+    rows: Rows, found: Evaluated, constants: Constants
+) -> tuple[list[str], np.ndarray, np.ndarray]:
     """(how well the constants know each row, the factors on its seconds that bound 90% of such runs)."""
     kinds = rows.tables.kind[rows.setting]
     labels, which = np.unique(2 * kinds + rows.has_experts, return_inverse=True)
@@ -171,7 +173,7 @@ def _calibration(rows: Rows, constants: Constants) -> tuple[list[str], np.ndarra
         level = known.level(constants, one.chip, one.precision, mixed, one.software)
         told.append((level, *known.usual_interval(constants, level, one.chip.family, mixed)))
     hidden = rows.tables.shapes["hidden"][rows.model]
-    reach = known.own_scatter(constants, hidden)
+    reach = known.reach(constants, hidden, rows.has_experts & found.plan.routed)
     low, high = np.array([bound for _, *bound in told])[which].T ** reach
     return [told[index][0] for index in which.tolist()], low, high
 

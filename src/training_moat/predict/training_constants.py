@@ -292,6 +292,18 @@ def own_scatter(constants: Constants, hidden: Number) -> np.ndarray:
     return relative_scatter(hidden, scatter_power(constants))
 
 
+def routed_scatter(constants: Constants) -> float:
+    """How much further log errors scatter where the router fills chips unequally (`Plan.routed`): how unequally is a matter
+    of the data and of how long a run has trained, and hardly a source tells it."""
+    return constants.values.get(("scatter", "all", "routed"), 1.0)
+
+
+def reach(constants: Constants, hidden: Number, routed: Number) -> np.ndarray:
+    """How much further log errors scatter than those for which scatters and intervals are stored: for models of that hidden size,
+    and of runs with experts to which the router sends unequally (`routed`)."""
+    return own_scatter(constants, hidden) * np.where(routed, routed_scatter(constants), 1.0)
+
+
 def interval(
     constants: Constants, level_name: str, family: str, model: Transformer
 ) -> tuple[float, float]:
