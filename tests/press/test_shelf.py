@@ -38,6 +38,21 @@ def test_only_what_was_finished_is_gone_on_with(tmp_path):
     assert found(KEYS[1], tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "page").write_text(""),
+        lambda folder: (folder / "page").unlink(),
+        lambda folder: ((folder / "page").unlink(), (folder / "page").mkdir()),
+        lambda folder: (folder / "another").write_text("x"),
+        lambda folder: (folder / shelf._SOUND).write_bytes(b"\xff"),
+    ],
+)
+def test_what_was_damaged_since_is_not_gone_on_with(damage, tmp_path):
+    damage(shelf.SHELF / made(KEYS[0], tmp_path))
+    assert found(KEYS[0], tmp_path) == []
+
+
 def test_two_builds_never_share_a_folder(tmp_path):
     with shelf.place(KEYS[0], tmp_path) as one, shelf.place(KEYS[0], tmp_path) as two:
         assert one.folder != two.folder == tmp_path / "book"

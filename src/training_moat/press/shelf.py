@@ -2,7 +2,8 @@
 
 Sphinx keeps what it knows of a book beside the pages that it made. Such a folder serves one set of surroundings (code,
 tables, configuration; pages themselves may change) and one build at a time. A build marks it as sound when it is
-through: one that was killed, or that something went wrong in, leaves none that another would go on with.
+through, with a digest of all that is in it: one that was killed, or that something went wrong in, leaves none that
+another would go on with, and neither does a disk that lost a file since.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training_moat.core import file_locks
-from training_moat.press.folders import BUILD, ROOT
+from training_moat.core.whole_files import write_text
+from training_moat.press.folders import BUILD, ROOT, digest
 
 SHELF = BUILD / "pages"
 _SOUND, _LOCK = "sound", ".lock"
@@ -34,7 +36,7 @@ class Place:
     def settle(self) -> None:
         """Say that all in the folder belongs together: another build may go on with it."""
         if self.handles:
-            (self.folder / _SOUND).touch()
+            write_text(self.folder / _SOUND, _contents(self.folder))
             _forget_others(self.folder)
 
 
@@ -49,13 +51,28 @@ def place(key: str, work: Path) -> Iterator[Place]:
         yield Place(work / "book")
         return
     try:
-        if not (kept / _SOUND).is_file():
+        if not _is_sound(kept):
             shutil.rmtree(kept, ignore_errors=True)
         kept.mkdir(exist_ok=True)
         (kept / _SOUND).unlink(missing_ok=True)
         yield Place(kept, (lock,))
     finally:
         os.close(lock)
+
+
+def _contents(folder: Path) -> str:
+    """A digest of the names and bytes of all files in a folder."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / _SOUND:
+            found.update(f"{path.relative_to(folder)}\0{digest(path)}\n".encode())
+    return found.hexdigest()
+
+
+def _is_sound(kept: Path) -> bool:
+    """Whether a build that was through left the folder, as it is now."""
+    said = kept / _SOUND
+    return said.is_file() and said.read_text(encoding="utf-8", errors="replace") == _contents(kept)
 
 
 def _locked(kept: Path) -> int | None:
