@@ -223,3 +223,14 @@ def test_what_source_code_says_of_states_and_gradients():
     own = rows[rows["source"] == "maxtext_tpu"]
     assert (own.loc[own["recompute"] == "minimal", "recompute_level"] == 1).all()
     assert (own["sequence_parallel"] == (own["tp"] > 1)).all()
+
+
+def test_memory_of_models_whose_activation_is_written_out():
+    """The book's own GPT-2 and phi-1.5 under autocast, with nothing recomputed: 15 to 19% too low as long as one kernel was
+    taken."""
+    rows = measured_memory.with_tensors_counted()
+    own = (rows.model.tanh_gelu > 0) & (rows.plan.written_out_bytes > 0)
+    own = rows.take(own & (rows.plan.recompute == 0))
+    told = measured_memory.predicted(own).allocated / measured_memory.GB
+    assert len(own.frame) >= 5
+    assert told == pytest.approx(own.frame["peak_allocated"].to_numpy(float), rel=0.05)

@@ -485,3 +485,18 @@ def test_hybrid_sharding_holds_a_groups_share():
         assert held.weights == pytest.approx(alone.weights)
         assert held.optimizer == pytest.approx(alone.optimizer)
         assert training_memory(model, whole).weights < held.weights
+
+
+@pytest.mark.parametrize(("width", "bytes_a_value"), [(2.0, 10), (4.0, 16)])
+def test_an_activation_function_written_out_keeps_what_its_operations_need(width, bytes_a_value):
+    """transformers, `NewGELUActivation`: the power keeps x, tanh its result, the product half of x and one more than tanh, the
+    next product its input. In 32 bits from the power on under autocast, half of x and the input in 16."""
+    model = shape_of_gpt(24, 1024, 16, tanh_gelu=1)
+    fused, apart = Plan(1024, 8), Plan(1024, 8, written_out_bytes=width)
+    kept = [layer_activation_bytes(model, plan, 0) for plan in (fused, apart)]
+    assert kept[1] - kept[0] == pytest.approx(1024 * 4 * 1024 * (bytes_a_value - 4))
+    assert layer_activation_bytes(replace(model, tanh_gelu=0), apart, 0) == kept[0]
+    # Eager code keeps more of other layers than fused kernels do; here what it keeps is counted.
+    eager = Kept(factor=1.7)
+    assert activations.layer_and_head_bytes(model, apart, eager)[0] == kept[1]
+    assert activations.layer_and_head_bytes(model, fused, eager)[0] == pytest.approx(1.7 * kept[0])

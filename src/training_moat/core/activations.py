@@ -135,6 +135,7 @@ def _ffn_activation_bytes_per_token(
     if some(plan.lora_rank):
         last = _kept_beside_adapters(plan)[2]
         per_width = per_width - where(light, 0, input_bytes) * (1 - last)
+    per_width = where(written_out(model, plan), written_out_width(plan, input_bytes), per_width)
     dense = per_width * model.ffn / plan.tp
     routed = routed_width * model.expert_ffn + (width + input_bytes) * model.hidden
     shared = per_width * model.shared_experts * model.expert_ffn / plan.tp
@@ -143,6 +144,19 @@ def _ffn_activation_bytes_per_token(
     copies = model.experts_per_token * plan.padded_copies
     expert = copies * (routed / plan.tp + masks) + shared
     return (1 - model.moe_share) * dense + model.moe_share * expert
+
+
+def written_out(model: Transformer, plan: Plan) -> Number:
+    """Whether the operations of a layer's activation function run one by one (`Plan.written_out_bytes`)."""
+    return (model.tanh_gelu > 0) & (plan.written_out_bytes > 0)
+
+
+def written_out_width(plan: Plan, input_bytes: Number) -> Number:
+    """Bytes that such a function keeps of one of its values: x for its power, tanh and one more than that as the power is, half
+    of x and what the next product takes as values between products are (`layer_step.WRITTEN_OUT_FORWARD` has the formula;
+    PyTorch's derivatives.yaml: a power keeps its base, tanh its result, a product both factors)."""
+    wide = maximum(plan.written_out_bytes, plan.stream_bytes)
+    return 3 * wide + plan.stream_bytes + input_bytes
 
 
 def layers_in_flight(model: Transformer, plan: Plan) -> tuple[Number, Number]:
@@ -193,7 +207,8 @@ def layer_and_head_bytes(
     model: Transformer, plan: Plan, kept: Kept
 ) -> tuple[Number, Number, Number]:
     """Bytes that the mean layer keeps, those of a layer being made again, and those of the logits."""
-    factor = kept.factor
+    # What such layers keep is counted, and the norms beside those functions are one kernel each.
+    factor = where(written_out(model, plan), 1.0, kept.factor)
     whole = lightest = factor * layer_activation_bytes(model, plan, 0 * plan.recompute, kept)
     if some(plan.recompute):
         lightest = layer_activation_bytes(model, plan, plan.recompute, kept)
@@ -204,7 +219,7 @@ def layer_and_head_bytes(
     layer = where(plan.recompute >= 2, share * lightest + (1 - share) * whole, lightest)
     # The layer being redone has its input kept already.
     redone = where(plan.recomputed_layers > 0, whole - lightest, 0)
-    eager = where(factor > 1, 1, 0)
+    eager = where(kept.factor > 1, 1, 0)
     logits = logit_bytes(model, plan, eager, kept.torch_native, kept.loss_chunks, kept.in_place)
     return layer, redone, logits
 
