@@ -438,6 +438,8 @@ SPELT = [
     ("software", "DeepSpeed ZeRO3", "deepspeed"),
     ("software", "HF Trainer", "transformers"),
     ("software", "fsdp_qlora", "transformers"),
+    ("software", "torchtitan (eager)", "pytorch-eager"),
+    ("software", "FSDP2, not compiled", "pytorch-eager"),
 ]
 
 

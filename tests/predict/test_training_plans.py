@@ -446,7 +446,7 @@ def test_shared_weights_go_through_a_pipeline_where_nothing_else_divides():
     [
         ("tensor_model_parallel_size", "tp"), ("tensor_parallel", "tp"), ("num_nodes", "chips"), ("gradient_accumulation_steps", "global_batch"),
         ("batch_size", "global_batch"), ("gradient_checkpointing", "recompute"), ("fsdp", "zero_stage"), ("load_in_4bit", "base_precision"),
-        ("hsdp", "shard_group"), ("Max_Length", "seq_len"),
+        ("hsdp", "shard_group"), ("torch_compile", "software"), ("Max_Length", "seq_len"),
     ],
 )  # fmt: skip
 def test_a_field_by_another_tools_name_is_told_its_name_here(theirs, ours):
