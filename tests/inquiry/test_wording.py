@@ -1,5 +1,6 @@
 """Numbers read well in a sentence, whatever they are."""
 
+import math
 import pytest
 
 from training_moat.inquiry import wording
@@ -35,6 +36,7 @@ def test_percent_counts_and_lists():
     assert wording.counted(2, "match", "matches") == "2 matches"
     assert wording.listed(["A", "B", "C"]) == "A, B and C"
     assert wording.listed([]) == "none"
+    assert wording.in_cells([1234.5, math.nan]) == ["1,200", ""]
     assert wording.either(["A", "B", "C"]) == "A, B or C" and wording.either(["A"]) == "A"
 
 

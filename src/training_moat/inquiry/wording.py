@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 SMALLEST_READ = 1e-6
@@ -35,6 +35,11 @@ def digits(value: float | None, significant: int = 2) -> str:
 def _power_of_ten(value: float, significant: int) -> str:
     mantissa, power = f"{value:.{significant - 1}e}".split("e")
     return f"{float(mantissa):g}e{int(power)}"
+
+
+def in_cells(numbers: Iterable[float]) -> list[str]:
+    """Numbers as the cells of a table, blank where there is none."""
+    return [digits(one) if one == one else "" for one in numbers]  # NaN is not even itself
 
 
 def percent(share: float | None) -> str:
