@@ -1,6 +1,7 @@
 """Numbers read well in a sentence, whatever they are."""
 
 import math
+
 import pytest
 
 from training_moat.inquiry import wording
