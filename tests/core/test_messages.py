@@ -175,7 +175,11 @@ def test_hybrid_sharding_gathers_in_a_group_and_sums_across_groups():
     summed = 2 * 3 / 4 * 4 / 2
     assert hybrid == pytest.approx(8 * (1 / 2 * (2 + 2 + 4) + summed) * weights)
     assert sent_by_replicas(zero_stage=3, shard_group=8) == sent_by_replicas(zero_stage=3)
-    assert sent_by_replicas(zero_stage=1, shard_group=2) == sent_by_replicas(zero_stage=1)
+    assert sent_by_replicas(zero_stage=0, shard_group=2) == sent_by_replicas(zero_stage=0)
+    # Of the states alone: once a step a scatter and a gather within a group, and the sum of a part among four.
+    alone = sent_by_replicas(zero_stage=1, shard_group=2)
+    assert alone == pytest.approx((1 / 2 * (2 + 4) + summed) * weights)
+    assert sent_by_replicas(zero_stage=1, shard_group=8) == sent_by_replicas(zero_stage=1)
 
     def shown(inside):
         domain = Fabric(bytes_per_s=inside, step_latency_s=0.0, domain_chips=2)

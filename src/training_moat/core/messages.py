@@ -153,8 +153,9 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
     twice and the gradients scattered once for every micro-batch, but in a pipeline (`Plan.gathers_every`); so are the latter
     under ZeRO-2 where the stack does not wait for the last one (`Plan.scatters_every`). Adapters alone are reduced where
     only they are trained.
-    Where groups of replicas each share everything out (`Plan.shard_group`), a group gathers and scatters, and what a chip
-    has scattered is summed with the same part in the other groups (Zhao et al. 2023, section 3.2.2).
+    Where groups of replicas each share out (`Plan.shard_group`), a group gathers and scatters, and what a chip has scattered
+    is summed with the same part in the other groups (Zhao et al. 2023, section 3.2.2; Megatron-Core, distributed/
+    param_and_grad_buffer.py: a scatter within an instance of the optimizer, then a sum among these).
     Where weights stream from a store, each micro-batch's gradients go there once, and the network adds them up on the way
     (Cerebras, SwarmX).
     """
@@ -194,7 +195,7 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
         # Adapters keep 16 bits, and frozen weights are not gathered after a step.
         narrower = where(sharded & (plan.lora_rank == 0), less, 0.0)
         reduced = width * moving - narrower / 2
-        found[f"{name}_gradients"] = Message(kind, "all_reduce", reduced, ranks, spacing, once)
+        found[f"{name}_gradients"] = Message(kind, "all_reduce", reduced, sharing, spacing, once)
         found[f"{name}_weights"] = Message(
             kind, "all_gather", WEIGHT_BYTES * weights - less, sharing, spacing, 2 * each
         )
@@ -202,7 +203,7 @@ def _data_messages(model: Transformer, plan: Plan) -> dict[str, Message]:
         found[f"{name}_scatter"] = Message(kind, "all_gather", sent, sharing, spacing, scattered)
         if some(plan.shard_group):
             found[f"{name}{ACROSS}"] = Message(
-                kind, "all_reduce", sent / sharing, ranks / sharing, spacing * sharing, each
+                kind, "all_reduce", sent / sharing, ranks / sharing, spacing * sharing, each + once
             )
     return found
 

@@ -133,8 +133,9 @@ class Plan:
     this is what a value takes in between: 16 bits, under autocast 32, as its power is among what PyTorch computes in FP32
     there. 0: one kernel."""
     shard_group: Number = 0
-    """Above zero ZeRO-3 shares weights, gradients and states out among so many replicas alone, and groups of them hold the
-    same (hybrid sharding: Zhao et al. 2023, PyTorch FSDP, section 3.2.2); 0: among all."""
+    """Above zero ZeRO shares what its stage shares out among so many replicas alone, and groups of them hold the same (hybrid
+    sharding: Zhao et al. 2023, PyTorch FSDP, section 3.2.2; of the optimizer's states alone Megatron-Core's
+    `num_distributed_optimizer_instances` and InternEvo's `zero1`); 0: among all."""
     stream_bytes: Number = STREAM_BYTES
     """What a value between products takes: 16 bits, where products are in FP32 or TF32 and nothing casts it (PyTorch, CUDA
     semantics: TF32 keeps operands and results in FP32) 32."""
@@ -165,7 +166,7 @@ class Plan:
     @property
     def sharing_replicas(self) -> Number:
         """Replicas among which ZeRO shares out what each would hold: all, or those of one `shard_group`."""
-        hybrid = (self.shard_group > 0) & (self.zero_stage >= 3)
+        hybrid = (self.shard_group > 0) & (self.zero_stage >= 1)
         return where(hybrid, minimum(self.shard_group, self.replicas), self.replicas)
 
     @property
@@ -327,8 +328,8 @@ def _broken_by_groups(plan: Plan) -> list[tuple[Number, str]]:
     hybrid = plan.shard_group > 0
     return [
         (
-            hybrid & (plan.zero_stage < 3),
-            "shard_group says among how many replicas zero_stage 3 shares the weights out; it needs zero_stage 3",
+            hybrid & (plan.zero_stage < 1),
+            "shard_group says among how many replicas zero_stage shares out; it needs a zero_stage above 0",
         ),
         (
             hybrid & (plan.replicas % maximum(plan.shard_group, 1) != 0),

@@ -23,7 +23,7 @@ TRAINING = {
     "micro_batch": "sequences a chip takes at once",
     "virtual_stages": "interleaved stages a chip",
     "zero_stage": "0 to 3: what replicas share out of optimizer, gradients and weights",
-    "shard_group": "replicas among which zero_stage 3 shares these out, where other groups hold the same (hybrid sharding); left out: all",
+    "shard_group": "replicas among which zero_stage shares these out, where other groups hold the same (hybrid sharding); left out: all",
     "sequence_parallel": "true or false",
     "recompute": "none, selective or full",
     "recompute_share": "share of the layers with full recomputation, 0 to 1",
