@@ -2,7 +2,7 @@
 
 import json
 
-from training_moat.figures import drawing
+from training_moat.figures import drawing, offline
 
 
 def page(title):
@@ -20,3 +20,17 @@ def test_a_picture_comes_to_its_order_and_where_the_process_is_gone():
     painter.process.kill()
     assert lost.picture() == painter.order(page("one")).picture() == alone[0]
     painter.close()
+
+
+def test_a_damaged_bundle_is_made_again(tmp_path, monkeypatch):
+    """It is kept from build to build: an empty one would leave every chart of every later site undrawn."""
+    monkeypatch.setattr(offline.vl_convert, "javascript_bundle", lambda **_: "const vega = 1 // 2")
+    bundle = offline.write_assets(tmp_path)[0]
+    good = bundle.read_bytes()
+    for damaged in (b"", good[:20], good.replace(b"vega", b"vegx"), b"\xff\xfe"):
+        bundle.write_bytes(damaged)
+        offline.write_assets(tmp_path)
+        assert bundle.read_bytes() == good
+    monkeypatch.setattr(offline.vl_convert, "javascript_bundle", None)
+    offline.write_assets(tmp_path)
+    assert bundle.read_bytes() == good, "a whole one is kept"

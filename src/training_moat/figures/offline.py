@@ -137,20 +137,34 @@ def ordered_png(spec: dict[str, Any]) -> bytes | drawing.Coming:
 def write_assets(folder: Path) -> list[Path]:
     """Write what a page needs to draw figures into `folder`: Vega bundle, script with the theme, style.
 
-    Each file appears whole or not at all; the bundle, which takes seconds to make, is made once a folder.
+    Each file appears whole or not at all; the bundle, which takes seconds to make, is made once a folder, and again where
+    a disk has damaged it since.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bundle = folder / BUNDLE
-    if not bundle.exists():
+    if not _is_as_written(bundle):
         # The bundle declares a top-level `_`, which collides with Sphinx's doctools.js: hence the function.
         text = vl_convert.javascript_bundle(vl_version=drawing.VEGALITE)  # type: ignore[call-arg]  # the stub lags
-        write_text(bundle, "(function(){\n" + text + "\n})();\n")
+        write_text(bundle, _with_digest("(function(){\n" + text + "\n})();\n"))
     themes = {mode: theme.config(mode) for mode in ("light", "dark")}
     script = (STATIC / SCRIPT).read_text(encoding="utf-8")
     script = script.replace("/*THEMES*/ {}", json.dumps(themes, sort_keys=True))
     write_text(folder / SCRIPT, script)
     write_text(folder / STYLE, (STATIC / STYLE).read_text(encoding="utf-8"))
     return [bundle, folder / SCRIPT, folder / STYLE]
+
+
+def _with_digest(text: str) -> str:
+    """A script with its own digest in a last line, a comment."""
+    return f"{text}// {hashlib.sha256(text.encode()).hexdigest()}\n"
+
+
+def _is_as_written(script: Path) -> bool:
+    """Whether a script ends in the digest of what is before."""
+    if not script.is_file():
+        return False
+    said = script.read_text(encoding="utf-8", errors="replace")
+    return said == _with_digest(said[: said.rfind("// ")])
 
 
 def bundle_version() -> str:
