@@ -235,6 +235,8 @@ def test_software_for_gpus_on_another_kind_of_chip_is_told(name, chip, told):
 def test_olmos_trainers_are_two():
     """allenai/OLMo, olmo/config.py: FSDP and nothing that splits a model; OLMo-core has all three."""
     assert set(stacks["olmo"].lacks) == {"tp", "pp", "cp"} and not stacks["olmo-core"].lacks
+    # Nor has LLM Foundry more than a strategy for feed-forward blocks (llmfoundry/models/utils/tp_strategy.py).
+    assert "tp" in stacks["llm-foundry"].lacks and "tp" not in stacks["composer"].lacks
 
 
 def test_lightnings_words_for_a_format_say_whether_a_wide_copy_is_kept():

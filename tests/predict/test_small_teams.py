@@ -140,6 +140,10 @@ def test_replicas_may_share_out_in_groups():
     assert ratio == pytest.approx(4) and grouped["memory_gib"]["weights"] == pytest.approx(
         states["memory_gib"]["weights"]
     )
+    streamed = training.predict(
+        [{"model": "llama3.1-8b", "chip": "wse-3", "chips": 4, "shard_group": 2}]
+    )[0]
+    assert "shard_group 2 changes nothing: the store has all states" in streamed["notes"]
     refused = training.predict([CASE | {"zero_stage": 0, "shard_group": 4}])[0]
     assert not refused["ok"] and "needs a zero_stage above 0" in refused["error"]
 

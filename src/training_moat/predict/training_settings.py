@@ -293,9 +293,10 @@ def _read_states(case: Mapping[str, Any], setting: Setting) -> None:
     if setting.streamed:
         setting.notes += [STORE_NOTE, *moot("offload", setting.offload and word)]
         setting.notes += moot("activation_offload", setting.activation_offload and kept, NO_HOST)
+        setting.notes += moot("shard_group", setting.shard_group)
         if setting.chip.tier("hbm") and "hbm" not in tiers.home_names(setting.chip, "training"):
             setting.notes.append(IDLE_NOTE)
-        setting.offload = setting.activation_offload = 0
+        setting.offload = setting.activation_offload = setting.shard_group = 0
     elif setting.offload or setting.activation_offload:
         setting.notes.append(host_note(setting.chip))
 
