@@ -366,3 +366,10 @@ def test_paper_leaves_folded_code_out_on_a_page_of_its_own_too():
     """The rule stands in the style that every page carries, not in the site's alone."""
     style = (offline.STATIC / offline.STYLE).read_text(encoding="utf-8")
     assert ".moat-code" in style.partition("@media print")[2]
+
+
+def test_kinds_of_makers_keep_their_colours_from_picture_to_picture():
+    """Two neighbouring charts of the same five kinds had swapped the colours of Nvidia's and the clouds'."""
+    kinds = ["Nvidia", "cloud", "established", "startup", "not named"]
+    assert theme.colours(kinds) == theme.colours(kinds[::-1])
+    assert theme.colours(kinds)["Nvidia"] == theme.COMPANY_COLOURS["NVIDIA"]

@@ -17,7 +17,7 @@ _THEME = yaml.safe_load(
     (Path(__file__).parent / "static" / "theme.yml").read_text(encoding="utf-8")
 )
 COMPANY_COLOURS: dict[str, str] = _THEME["companies"]
-"""One colour per company, kept through the whole book."""
+"""One colour per company, and per kind of maker, kept through the whole book."""
 VERDICT_COLOURS: dict[str, str] = _THEME["verdicts"]
 """One colour per grade of a claim, and per verdict of the experiment, kept through the whole book."""
 SCALES: dict[str, dict[str, str]] = _THEME["scales"]
