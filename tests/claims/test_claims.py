@@ -222,6 +222,17 @@ def test_an_order_for_next_year_is_no_move_without_trouble():
     assert found.value == pytest.approx(1 / 4)
 
 
+def test_what_the_card_says_of_one_doubtful_case_is_so(findings):
+    """Whether Anthropic's incident is a move decides how firmly inference is the easier workload; the card tells it."""
+    (own,) = [one for one in findings["C14"].tests if one.name == "no_trouble"]
+    assert "without it this test would be mixed and the claim strongly supported" in own.reason
+    cases = tables.load("switching_cases").query("row_id != 'W08'")
+    with tables.replaced(switching_cases=cases):
+        bare = judge("C14")
+    assert bare.grade == "strongly supported"
+    assert [one.grade for one in bare.tests if one.name == "no_trouble"] == ["mixed"]
+
+
 def test_a_format_that_a_chip_imitates_is_not_the_chips_own():
     """Gaudi2, which multiplies no four-bit numbers, had counted as a chip that trained in them."""
     found = base.measured("others_in_width", "width=4 bits;since=2025-05;vendor=NVIDIA")
