@@ -214,3 +214,10 @@ def test_it_is_stored_as_refresh_stores_it(path):
     # nbval takes a cell without a count as never run and refuses its outputs.
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
     assert counts == list(range(1, len(counts) + 1))
+
+
+def test_captions_and_titles_have_no_marks_of_markdown(path):
+    """A caption is no Markdown: one had shown its reader *cannot* with both stars."""
+    for page in html_outputs(path):
+        for told in re.findall(r"<figcaption>(.*?)(?:<span|<details|</figcaption>)", page, re.S):
+            assert not re.search(r"\*\w[^*]*\*|`", told), told
