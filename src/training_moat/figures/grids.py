@@ -134,6 +134,7 @@ def tornado(
     title: str,
     value_title: str,
     reference: Any = None,
+    value_format: str | None = None,
 ) -> alt.LayerChart:
     """How far the answer moves when one input goes from its low to its high value, the twelve widest first.
 
@@ -154,7 +155,11 @@ def tornado(
         alt.Chart(ends)
         .mark_bar(height=14)
         .encode(
-            x=alt.X("answer:Q", stack=None, **parts.measured(value_title, left, right)),
+            x=alt.X(
+                "answer:Q",
+                stack=None,
+                **parts.measured(value_title, left, right, False, value_format),
+            ),
             x2="base:Q",
             y=parts.categories(name, order),
             color=alt.Color("input at:N", scale=sides, legend=alt.Legend(title="input at")),
