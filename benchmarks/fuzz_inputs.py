@@ -114,6 +114,8 @@ def training_case(dice: random.Random) -> dict[str, Any]:
         "tp": dice.choice((1, 2, 4, 8)),
         "pp": dice.choice((1, 2, 4)),
         "lora_rank": dice.choice((8, 64)),
+        "lora_targets": dice.choice((["q_proj", "v_proj"], "mlp", "attention,down_proj")),
+        "shard_group": dice.choice((2, 8)),
         "offload": dice.choice(("none", "optimizer", "all")),
         "price_usd_per_chip_hour": dice.choice((0, 0.5, 3.0)),
         "tokens_b": dice.choice((1, 15_000)),

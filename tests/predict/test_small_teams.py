@@ -161,6 +161,12 @@ def test_frozen_layers_may_be_kept_in_four_bits():
     traffic = 8 * 2 * (2 + 4.127 / 8) * layers
     assert traffic / 3.35e12 < more < 2 * traffic / 3.35e12
     assert narrow["plan"]["base_precision"] == "nf4" and "base_precision" not in wide["plan"]
+    for word in ("nf4-plain", "bnb.nf4"):  # a constant of 32 bits for 64 weights
+        plain = ask(**alone, base_precision=word)
+        more = (plain["memory_gib"]["weights"] - narrow["memory_gib"]["weights"]) * GIB
+        assert more == pytest.approx((4.5 - 4.127) / 8 * layers)
+        assert plain["plan"]["base_precision"] == "nf4-plain"
+    assert ask(**alone, base_precision="bnb.nf4-dq")["memory_gib"] == narrow["memory_gib"]
     big = {**alone, "model": "llama3.1-70b", "chip": "h100-sxm", "recompute": "full"}
     assert ask(**big, base_precision="nf4")["fits"] and not ask(**big)["fits"]
     refused = training.predict([CASE | {"base_precision": "nf4"}])[0]

@@ -10,6 +10,9 @@ WEIGHT_BYTES = 2.0
 MASTER_BYTES = 4.0
 NF4_BYTES = (4 + 0.127) / 8
 """A frozen weight in four bits with its constants, themselves quantized (Dettmers et al. 2023, section 3)."""
+NF4_PLAIN_BYTES = (4 + 32 / 64) / 8
+"""The same with a constant of 32 bits for every block of 64 weights (same section), which bitsandbytes keeps unless told to
+quantize it (`bnb_4bit_use_double_quant`)."""
 
 OPTIMIZER_BYTES = {
     "sgd": 8.0,

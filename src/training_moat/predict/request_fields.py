@@ -41,7 +41,7 @@ TRAINING = {
     "graphs": "what runs without the host's launches: none, partial (CUDA graphs of attention, router and what is around them, not of the experts), whole (of layers or steps) or compiled (one program); left out: as the software does. Whether PyTorch compiles its kernels is said by software: torchtitan does, pytorch-eager does not",
     "lora_rank": "train adapters of this rank alone",
     "lora_targets": "products that adapters are on: a list of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, or of attention, mlp, all-linear; left out: all dense ones",
-    "base_precision": "nf4: the frozen layers beside adapters are kept in 4 bits (QLoRA); left out: in 16",
+    "base_precision": "nf4: the frozen layers beside adapters are kept in 4 bits (QLoRA); nf4-plain: without double quantization; left out: in 16",
     "offload": "to the host: none, optimizer or all",
     "activation_offload": "what layers keep for the backward pass, to the host: none, outputs (of products; layers' inputs stay) or all",
     "released": "date of the software, such as 2026-04: it chooses the version of a name, and kernels improve",
@@ -148,7 +148,10 @@ _SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "optimizer": ("optim", "optimizerstates", "states"),
     },
     "activation_offload": {"all": ("cpu",)},
-    "base_precision": {"nf4": ("4bit", "fp4", "bnb4bit")},
+    "base_precision": {
+        "nf4": ("4bit", "fp4", "bnb4bit", "nf4dq", "bnbnf4dq"),
+        "nf4-plain": ("bnbnf4",),
+    },
     "dispatcher": {"all-to-all": ("a2a",)},
     "optimizer": _OPTIMIZERS,
 }  # fmt: skip

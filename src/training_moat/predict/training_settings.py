@@ -15,6 +15,7 @@ from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import (
     FACTORED,
     NF4_BYTES,
+    NF4_PLAIN_BYTES,
     OPTIMIZER_BYTES,
     ORTHOGONAL,
     WEIGHT_BYTES,
@@ -44,7 +45,7 @@ OWN_FOUR_BITS = ("torchtune",)
 OWN_HOST_NOTE = "the host's memory is read and written at four fifths of the rate at which the chip's own processor has it"
 HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
 NO_HOST = "activations of such chips stay beside their cores"
-BASE_BYTES = {"nf4": NF4_BYTES}
+BASE_BYTES = {"nf4": NF4_BYTES, "nf4-plain": NF4_PLAIN_BYTES}
 """Formats in which frozen weights beside adapters are kept, 16 bits apart, by bytes of a weight."""
 _VERSION = re.compile(r"[\s_=-]+v?\d+(?:[.-]\d+)*$", re.IGNORECASE)
 """The number of a release behind a stack's name."""
