@@ -343,7 +343,15 @@ def test_products_of_one_byte_reach_less_of_their_peak() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "meant"), [("global_batch", "batch"), ("seq_len", "input_len"), ("users", "batch")]
+    ("field", "meant"),
+    [
+        ("global_batch", "batch"),
+        ("seq_len", "input_len"),
+        ("users", "batch"),
+        ("prompt_len", "input_len"),
+        ("version", "software"),
+        ("kv_cache_dtype", "kv_precision"),
+    ],
 )
 def test_a_field_of_training_or_of_another_tool_is_told_its_name_in_serving(field, meant) -> None:
     (told,) = serving.predict([{"model": "llama3.1-8b", "chip": "h100-sxm", field: 8}])

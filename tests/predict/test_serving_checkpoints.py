@@ -91,3 +91,35 @@ def test_a_release_may_be_published_in_another_format_than_its_model(
     )
     (named,) = serving.predict([{"model": f"{model}-NVFP4", "chip": "b200", "chips": 8}])
     assert named["plan"]["precision"] == "nvfp4"
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [("w4a16", "int4"), ("AWQ", "int4"), ("INT4 AWQ", "int4"), ("W8A8", "int8"), ("fp8_e4m3", "fp8"), ("FP8-dynamic", "fp8")],
+)  # fmt: skip
+def test_a_request_names_a_format_as_checkpoints_and_engines_do(said: str, taken: str) -> None:
+    """`Qwen3-32B-w4a16` was answered, and `"precision": "w4a16"` beside Qwen3-32B was not."""
+    asked = {"model": "qwen3-32b", "chip": "h100-sxm", "chips": 2, "batch": 8}
+    spelt, plain = serving.predict([asked | {"precision": said}, asked | {"precision": taken}])
+    assert spelt["ok"] and spelt == plain
+
+
+@pytest.mark.parametrize(
+    ("model", "chip", "taken"),
+    [
+        ("llama3.1-70b", "b200", "nvfp4"),
+        ("llama3.1-70b", "mi355x", "mxfp4"),
+        ("gpt-oss-120b", "b200", "mxfp4"),
+        ("DeepSeek-R1-NVFP4", "b200", "nvfp4"),
+        ("DeepSeek-R1-MXFP4", "mi355x", "mxfp4"),
+    ],
+)
+def test_four_bits_are_those_of_the_model_or_the_chip(model: str, chip: str, taken: str) -> None:
+    asked = {"model": model, "chip": chip, "chips": 8, "batch": 8, "precision": "FP4"}
+    (answer,) = serving.predict([asked])
+    assert answer["ok"] and answer["plan"]["precision"] == taken
+
+
+def test_four_bits_are_no_name_of_eight() -> None:
+    (answer,) = serving.predict([{"model": "Qwen3-32B-FP8", "chip": "b200", "precision": "fp4"}])
+    assert not answer["ok"] and "is a checkpoint in fp8" in answer["error"]

@@ -85,13 +85,14 @@ _CALLED = {
     "base_precision": "load_in_4bit qlora",
     "dispatcher": "moe_token_dispatcher_type token_dispatcher",
     "graphs": "cuda_graph cuda_graphs",
-    "software": "framework engine stack library backend compile torch_compile compiled eager",
+    "software": "framework engine stack library backend compile torch_compile compiled eager version",
     "released": "date year",
     "lora_targets": "target_modules lora_target_modules",
     "shard_group": "data_parallel_shard_degree dp_shard hsdp",
-    "input_len": "prompt_tokens input_tokens seq_len",
-    "output_len": "output_tokens",
-    "batch": "concurrency users global_batch batch_size",
+    "input_len": "prompt_tokens input_tokens seq_len isl prompt_len prompt_length random_input_len",
+    "output_len": "output_tokens osl max_tokens max_new_tokens answer_len random_output_len",
+    "batch": "concurrency users global_batch batch_size concurrent_users concurrent_requests max_concurrency max_num_seqs",
+    "kv_precision": "kv_cache_dtype kv_dtype kv_cache_precision",
 }  # fmt: skip
 ELSEWHERE: dict[str, list[str]] = {}
 for _ours, _theirs in _CALLED.items():
@@ -120,7 +121,7 @@ _WIDTHS = {
     "float32": "fp32",
     "float8": "fp8",
 }
-_SCALED = ("delayed", "currentscaling", "cs", "sc", "tensorwise", "rowwise", "blockwise", "hybrid", "e4m3", "e5m2")  # fmt: skip
+_SCALED = ("delayed", "currentscaling", "cs", "sc", "tensorwise", "rowwise", "blockwise", "hybrid", "e4m3", "e4m3fn", "e5m2")  # fmt: skip
 _FORMATS = {
     **_WIDTHS,
     **{f"{width}{kind}": f"fp{width}" for width in (16, 32) for kind in ("true", "mixed")},

@@ -38,6 +38,17 @@ WIDEST_FIRST = ("bf16", "fp16", "fp32", "fp8", "int8", "mxfp4")
 IN_NAMES = {"awq": "int4", "gptq": "int4", "w4a16": "int4", "w8a8": "int8", "fp4": "nvfp4"}
 """What a checkpoint's name calls a format that a case names otherwise (`fp4` as NVIDIA named what it calls NVFP4 since)."""
 
+ANY_FP4 = "fp4"
+"""The four-bit floating-point format of a chip or model, where a case says no more."""
+
+IN_CASES = {
+    **{name: told for name, told in IN_NAMES.items() if name != ANY_FP4},
+    **dict.fromkeys(("int4awq", "int4gptq", "awqint4", "gptqint4", "awq4bit", "gptq4bit"), "int4"),
+    **dict.fromkeys(("fp8dynamic", "fp8block", "fp8w8a8", "w8a8fp8"), "fp8"),
+    **dict.fromkeys(("int8w8a8", "w8a8int8"), "int8"),
+}
+"""What engines call a format that a case may name so too, as `requests.plain` writes it."""
+
 
 def of_checkpoint(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """(the case, notes) with a format that its model's name tells ("Qwen3-32B-FP8") as its precision. InputError where the
@@ -47,7 +58,8 @@ def of_checkpoint(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]
     if not word or not model_catalog.known(name):
         return case, []
     told = IN_NAMES.get(word.replace("_", "-").split("-")[0], word.replace("_", "-").split("-")[0])
-    given = requests.choice(case, "precision", PRECISIONS)
+    given = _said(case)
+    given = told if given == ANY_FP4 and told in NARROW else given
     if given is not None and given != told and (word, given) != ("fp4", "mxfp4"):
         raise InputError(
             f"precision is {given}, but {requests.shown(named)} is a checkpoint in {told}"
@@ -62,7 +74,11 @@ def precision_of(
     """(format of the weights, notes): the one asked for, else that of the chip maker's own software, the one in which the
     model's maker publishes it alone, sixteen bits or the widest the chip has; a note where other units stand in. InputError
     where no units could."""
-    wanted = requests.choice(case, "precision", PRECISIONS)
+    wanted = _said(case)
+    if wanted == ANY_FP4:
+        wanted = _fp4_of(chip, model)
+        taken = [f"fp4 is taken as {wanted}"]
+        return wanted, taken + requests.stand_in_notes(chip, wanted, multiplied_in(chip, wanted))
     if wanted is None:
         usual = _stored_in().get(chip.family)
         if usual:
@@ -79,6 +95,24 @@ def precision_of(
     if wanted in WEIGHTS_ALONE:
         return wanted, [f"{wanted} weights are multiplied in {used}, as GPTQ and AWQ engines do"]
     return wanted, requests.stand_in_notes(chip, wanted, used)
+
+
+def _said(case: Mapping[str, Any]) -> str | None:
+    """The format of weights that a case names, in its own words or in those of engines and checkpoints; `ANY_FP4` is left,
+    since what that is depends on chip and model."""
+    word = case.get("precision")
+    plain = requests.plain(word) if isinstance(word, str) else ""
+    if plain == ANY_FP4:
+        return ANY_FP4
+    told = IN_CASES.get(plain, word)
+    return requests.choice({"precision": told}, "precision", PRECISIONS)
+
+
+def _fp4_of(chip: Chip, model: Transformer | None) -> str:
+    """The four-bit floating-point format meant: the one that the model's maker publishes, else NVFP4 on NVIDIA's chips, which
+    is its own, and MXFP4, the common one, on others (Rouhani et al. 2023)."""
+    own = published_alone(model) if model else ""
+    return own if own in NARROW else "nvfp4" if chip.vendor == "NVIDIA" else "mxfp4"
 
 
 def attention_format(model: Transformer, precision: str) -> str:
