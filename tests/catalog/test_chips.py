@@ -1,5 +1,7 @@
 """Chips against what their vendors publish, and against each other."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -204,6 +206,42 @@ def test_words_that_tell_no_chip_or_another_name_none(said):
 def test_a_size_that_is_not_the_chips_names_none(said):
     with pytest.raises(InputError, match="unknown chip"):
         chips.resolve(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("V100 16GB", '{"base": "v100", "hbm_gb": 16}'), ("Tesla V100-SXM2-16GB", '{"base": "v100", "hbm_gb": 16}'),
+        ("H20-141G", '{"base": "h20", "hbm_gb": 141}'), ("RTX 3090 48GB", '{"base": "rtx-3090", "ddr_gb": 48}'),
+    ],
+)  # fmt: skip
+def test_a_chip_with_another_memory_is_told_as_an_object(said, meant):
+    """The nearest spelling of "V100 16GB" was the H100's."""
+    with pytest.raises(InputError) as problem:
+        chips.resolve(said)
+    assert str(problem.value) == f"unknown chip '{said}'; did you mean '{meant}'?"
+    chips.from_record(json.loads(meant))
+
+
+def test_a_size_that_another_of_that_name_has_leads_to_it():
+    with pytest.raises(InputError, match="did you mean 'h100-hbm2e' or 'h100-nvl'"):
+        chips.resolve("H100 96GB")
+    with pytest.raises(InputError, match="did you mean 'ascend-910b4'"):
+        chips.resolve("910B 32GB")
+
+
+@pytest.mark.parametrize(
+    ("said", "chip_id"),
+    [
+        ("Tesla V100-SXM2-32GB", "v100"), ("Tesla V100-SXM3-32GB", "v100"), ("V100-SXM2", "v100"), ("Tesla T4", "t4"),
+        ("NVIDIA A100-SXM4-40GB", "a100-40"), ("NVIDIA H100 80GB HBM3", "h100-sxm"), ("NVIDIA H100 PCIe", "h100-pcie"),
+        ("NVIDIA B300 SXM6 AC", "b300"), ("AMD Instinct MI300X OAM", "mi300x"), ("AMD Instinct MI325X OAM", "mi325x"),
+        ("HL-225H", "gaudi2"), ("NVIDIA GeForce RTX 4090", "rtx-4090"), ("NVIDIA GH200 480GB", "gh200"),
+    ],
+)  # fmt: skip
+def test_a_chip_answers_to_the_name_that_its_driver_prints(said, chip_id):
+    """As nvidia-smi, torch.cuda.get_device_name, rocm-smi and hl-smi print it into the logs of runs."""
+    assert chips.resolve(said) == chip_id
 
 
 def test_a_makers_name_is_answered_with_its_chips():

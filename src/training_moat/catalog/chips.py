@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from training_moat.catalog import descriptor, machine_names, scenario, spelling, tables
-from training_moat.core.errors import InputError
+from training_moat.core.errors import InputError, unknown
 from training_moat.core.machine import Chip, Link, Tier
 from training_moat.core.units import BITS_PER_BYTE, GB, GIB, MIB, TB, TERA
 
@@ -44,9 +44,10 @@ _SIZED = re.compile(r"(?P<chip>.+?)[\s_(-]+(?P<gb>\d+)\s*G(?:i?B)?\)?", re.IGNOR
 """A chip's name with the size of its memory behind it: "A100-80G", "H200 141GB", "A100 (40G)"."""
 
 _SOCKET = re.compile(r"^sxm\d?$")
-_UNSAID = frozenset({"nvidia", "amd", "intel", "gpu", "gpus"})
+_UNSAID = frozenset({"nvidia", "tesla", "amd", "intel", "gpu", "gpus"})
 """Words of a chip's name that tell nothing of which it is."""
 
+MEMORIES = ("hbm_gb", "ddr_gb")
 SAME_MEMORY = 0.1
 """By how much of it a size behind a chip's name may differ from its row's: a B200 is said to have 180 GB where
 8 stand in a box and 192 GB on the chip; no chip of the table is sold with two sizes as near as that."""
@@ -276,7 +277,11 @@ def _records() -> dict[str, dict[str, Any]]:
 def _resolve(name: str, where: str) -> str:
     found = _named(name) or (of_machine(name) or (None, 0))[0]
     if found is None:
-        raise _of_maker(name, where) or spelling.unlisted("chip", name, _spellings(), where)
+        raise (
+            _of_maker(name, where)
+            or _of_other_memory(name, where)
+            or spelling.unlisted("chip", name, _spellings(), where)
+        )
     return found
 
 
@@ -308,10 +313,33 @@ def _with_its_memory(name: str) -> str | None:
         chip_id = _spellings().get(spelling.normal(plain))
         if chip_id is None:
             continue
-        own = [_records()[chip_id][column] for column in ("hbm_gb", "ddr_gb")]
-        if any(abs(float(said["gb"]) - size) <= SAME_MEMORY * size for size in own):
+        if _has(chip_id, float(said["gb"])):
             return chip_id
     return None
+
+
+def _of_other_memory(name: str, where: str) -> InputError | None:
+    """The error for a known chip's name with a size behind it that is not its memory's: it names the chips that the name begins
+    and that have as much, or else the object that is such a chip."""
+    said = _SIZED.fullmatch(name.strip())
+    chip_id = said and int(said["gb"]) and _named(said["chip"])
+    if not said or not chip_id:
+        return None
+    size = int(said["gb"])
+    alike = sorted(
+        {row for row in spelling.begun_by(said["chip"], _spellings()) if _has(row, size)}
+    )
+    if alike:
+        return unknown("chip", name, (), where, alike)
+    column = next((each for each in MEMORIES if _records()[chip_id][each] > 0), None)
+    own = f'{{"base": "{chip_id}", "{column}": {size}}}'
+    return unknown("chip", name, (), where, (own,)) if column else None
+
+
+def _has(chip_id: str, size: float) -> bool:
+    """Whether a chip has a memory of so many GB."""
+    own = [_records()[chip_id][column] for column in MEMORIES]
+    return any(abs(size - each) <= SAME_MEMORY * each for each in own)
 
 
 def _parts(name: str) -> frozenset[str]:

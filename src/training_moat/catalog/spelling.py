@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -33,13 +33,19 @@ def unlisted(kind: str, name: str, spelled: Mapping[str, str], where: str) -> In
     """The error for a name that no spelling of a table means: it names the rows with a spelling that the name begins, else
     the row whose spelling begins the name and is at least half of it ("H100" of "H-100 SXM5 80GB"), else the nearest."""
     word = normal(name)
-    if longer := telling(word, (row for each, row in spelled.items() if _begins(word, each))):
-        return unknown(kind, name, (), where, longer)
+    if told := telling(word, begun_by(name, spelled)):
+        return unknown(kind, name, (), where, told)
     if alike := _of_its_size(word, spelled):
         return unknown(kind, name, (), where, (spelled[alike],))
     shorter = [each for each in spelled if word.startswith(each) and 2 * len(each) >= len(word)]
     near = max(shorter, key=len) if shorter else nearest(word, spelled)
     return unknown(kind, name, (), where, (spelled[near],) if near else ())
+
+
+def begun_by(name: str, spelled: Mapping[str, str]) -> Iterator[str]:
+    """The rows with a spelling that a name begins."""
+    word = normal(name)
+    return (row for each, row in spelled.items() if _begins(word, each))
 
 
 _SIZE = re.compile(r"(\d+(?:_\d+)?b)(?![a-z0-9])")
