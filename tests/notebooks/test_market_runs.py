@@ -81,6 +81,14 @@ def test_a_run_says_what_its_parameters_say(quiet):
 
 
 @pytest.mark.parametrize(
+    ("tokens", "told"), [(0.01, "falls short, which"), (1e9, "goes beyond, which")]
+)
+def test_tokens_beside_the_books_fall_short_or_go_beyond(tokens, told, quiet):
+    """A thousand times what the books allow had been said to agree with them."""
+    assert f"The public count of tokens {told}" in " ".join(said({"served_tokens_t": tokens})[0])
+
+
+@pytest.mark.parametrize(
     "year, held, lacks",
     [(2024, "in 2025 with all it sells.", "of that."), (2030, "are expected to be sold", "were")],
 )
