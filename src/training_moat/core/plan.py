@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from training_moat.core.adapters import ALL_ADAPTED, lora_params
-from training_moat.core.elementwise import Number, ceil, maximum, minimum, where
+from training_moat.core.elementwise import Number, ceil, maximum, minimum, some, where
 from training_moat.core.workload import Transformer
 
 RECOMPUTE_LEVELS = {"none": 0, "selective": 1, "full": 2}
@@ -314,17 +314,27 @@ def impossible(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
         ),
         (plan.seq_len % plan.cp != 0, "seq_len is not a multiple of cp"),
         (plan.lora_rank > model.hidden, "lora_rank is above the model's hidden size"),
-        (
-            (plan.lora_rank > 0) & (lora_params(model, 1, plan.lora_targets) <= 0),
-            "lora_targets names no product of the model; experts that are routed to have no adapters",
-        ),
+        *_broken_by_adapters(model, plan),
         *_broken_by_groups(plan),
         *_broken_by_experts(model, plan),
         ((plan.virtual_stages > 1) & (plan.pp == 1), "virtual_stages above 1 needs pp above 1"),
     ]
 
 
+def _broken_by_adapters(model: Transformer, plan: Plan) -> list[tuple[Number, str]]:
+    if not some(plan.lora_rank):
+        return []
+    return [
+        (
+            (plan.lora_rank > 0) & (lora_params(model, 1, plan.lora_targets) <= 0),
+            "lora_targets names no product of the model; experts that are routed to have no adapters",
+        )
+    ]
+
+
 def _broken_by_groups(plan: Plan) -> list[tuple[Number, str]]:
+    if not some(plan.shard_group):
+        return []
     hybrid = plan.shard_group > 0
     return [
         (

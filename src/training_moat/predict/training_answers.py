@@ -259,7 +259,10 @@ def _less_than_all(setting: Setting) -> float | None:
 
 
 BALANCED_NOTE = "every chip's experts are taken to get equal shares of the tokens"
-ROUTED_NOTE = "the router is taken to decide how many tokens each chip's experts get, unevenly"
+ROUTED_NOTE = (
+    "the router is taken to decide how many tokens each chip's experts get, unevenly: such runs"
+    " scatter further, and the range is wider for it"
+)
 UNJOINED_NOTE = (
     "{chip} publishes no scale-up link; its chips are taken to talk over their scale-out network"
     " alone"
