@@ -22,6 +22,11 @@ from training_moat.predict import serving
         ("p300", ("blackhole", 2)),
         ("SambaRack SN40L-16", ("sn40l", 16)),
         ("DGX A100", ("a100-40", 8)),
+        ("DGX-H100", ("h100-sxm", 8)),
+        ("NVIDIA HGX B300", ("b300", 8)),
+        ("p5en.48xlarge", ("h200", 8)),
+        ("a3-megagpu-8g", ("h100-sxm", 8)),
+        ("Standard_ND96isr_MI300X_v5", ("mi300x", 8)),
         ("8x H100", ("h100-sxm", 8)),
         ("4xMI300X", ("mi300x", 4)),
     ],
@@ -31,7 +36,9 @@ def test_a_machine_is_its_chips(name: str, found: tuple[str, int]) -> None:
     assert chips.resolve(name) == found[0]
 
 
-@pytest.mark.parametrize("name", ["v5p-7", "v6e-0", "0x H100", "8x nothing", "x H100"])
+@pytest.mark.parametrize(
+    "name", ["v5p-7", "v6e-0", "0x H100", "8x nothing", "x H100", "AMD DGX B200"]
+)
 def test_what_is_none(name: str) -> None:
     assert chips.of_machine(name) is None
     with pytest.raises(InputError):

@@ -184,6 +184,13 @@ def test_a_colon_in_a_name_is_no_field():
     assert case == {"id": "a: b", "chips": 8}
 
 
+def test_a_list_of_chips_shows_the_peak_of_every_sixteen_bits(capsys):
+    """V100 multiplies FP16 alone."""
+    assert cli.main(["chips", "v100"]) == 0
+    head, row = (line.split("  ") for line in capsys.readouterr().out.splitlines())
+    assert "fp16_tflops" in "".join(head) and "125" in [cell.strip() for cell in row]
+
+
 def test_verbs_that_look_at_the_tables_take_a_scenario(tmp_path, capsys):
     path = tmp_path / "mine.yaml"
     path.write_text("chips: {falcon-1: {base: h100 SXM5, hbm_gb: 288, name: Falcon One}}")

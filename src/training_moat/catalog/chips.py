@@ -297,11 +297,19 @@ def of_machine(name: str) -> tuple[str, int] | None:
     None for the name of a chip, and for one that is unknown."""
     if _named(name):
         return None
-    if found := machine_names.chips_in(name):
+    if found := machine_names.chips_in(name) or _behind_its_maker(name):
         return found if found[0] in _records() else None
     many = machine_names.several(name)
     one = many and _named(many[0])
     return (one, many[1]) if many and one else None
+
+
+def _behind_its_maker(name: str) -> tuple[str, int] | None:
+    """What stands behind the name of its chip's maker ("NVIDIA DGX B200")."""
+    maker, _, rest = name.strip().partition(" ")
+    found = machine_names.chips_in(rest)
+    made = found and _records().get(found[0], {}).get("vendor")
+    return found if made and spelling.normal(str(made)) == spelling.normal(maker) else None
 
 
 def _with_its_memory(name: str) -> str | None:

@@ -10,7 +10,7 @@ from training_moat.core.numbers import is_number
 
 MAKER = {"chips": "vendor", "models": "organisation"}
 COLUMNS = {
-    "chips": "id vendor name announced bf16_tflops fp8_tflops hbm_gb hbm_tb_per_s sram_mb supports_training",
+    "chips": "id vendor name announced fp16_tflops bf16_tflops fp8_tflops hbm_gb hbm_tb_per_s sram_mb supports_training",
     "models": "id name organisation released layers hidden experts params_b active_params_b",
 }
 """Columns of each table that are printed."""
