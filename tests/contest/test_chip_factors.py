@@ -1,50 +1,27 @@
-"""What is assumed for a rate that nobody publishes."""
+"""The formats a chip trains in, by the table and by its maker's words."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import pytest
-
-from training_moat.catalog import chips, relatives
-from training_moat.contest import chip_assumptions
-from training_moat.core.units import GB
+from training_moat.catalog import chips, scenario
+from training_moat.catalog.relatives import wide_peak
+from training_moat.contest.chip_factors import training_formats
 
 
-def test_a_link_is_taken_from_the_same_architecture_where_it_publishes_one():
-    """Graphcore's first chip has the IPU-Links of the GC200, which came two years after it."""
-    gc2, gc200 = chips.chip("gc2"), chips.chip("gc200")
-    assert gc2.scaleup is None and gc200.scaleup is not None
-    full, assumed = chip_assumptions.completed(gc2)
-    assert full.scaleup.bytes_per_s == gc200.scaleup.bytes_per_s
-    (link,) = [
-        one
-        for one in assumed
-        if "of its architecture and time" in one.words and "joins" in one.words
-    ]
-    assert link.low.scaleup.bytes_per_s <= full.scaleup.bytes_per_s < link.high.scaleup.bytes_per_s
+def test_formats_follow_the_table_and_the_makers_words():
+    assert training_formats(chips.chip("h100-sxm")) == ("bf16", "fp8")
+    assert training_formats(chips.chip("a100-80")) == ("bf16",)
+    assert training_formats(chips.chip("corsair")) == ()
+    assert wide_peak(chips.chip("groq-3-lpu")) < chips.chip("groq-3-lpu").peak_flops["fp8"]
 
 
-def test_a_relative_of_another_time_tells_nothing():
-    """A chip of Graphcore's first kind, had it come four years after the Bow."""
-    first = replace(chips.chip("gc2"), available="2026")
-    assert chips.chip("bow-ipu").scaleup is not None
-    assert relatives.taken(first, "scaleup")[0] == relatives.rates("scaleup")[1]
-
-
-def test_without_a_relative_the_median_of_the_table_stands_in():
-    lonely, (low, middle, high) = chips.chip("sn40l"), relatives.rates("scaleup")
-    assert low < middle < high
-    rate, words = relatives.taken(lonely, "hbm")
-    assert rate == relatives.rates("hbm")[1] and words == "the median of the chips table"
-
-
-def test_the_slow_end_of_an_unpublished_link_is_that_of_its_range():
-    """Only a chip of which the number that its links join is known, and their rate is not, has one."""
-    (low,) = (
-        one.low.scaleup.bytes_per_s / GB
-        for one in chip_assumptions.completed(chips.chip("sn40l"))[1]
-        if "link" in one.words
-    )
-    assert chip_assumptions.slow_link_gb_per_s(chips.chip("sn40l")) == pytest.approx(low)
-    assert chip_assumptions.slow_link_gb_per_s(chips.chip("h100-sxm")) is None
+def test_a_chip_that_is_given_eight_bits_trains_in_them_whatever_its_base_was_said_to_do(tmp_path):
+    """The words on SN40L name sixteen bits alone; an SN40L with FP8 kept them, and gained nothing."""
+    assert training_formats(chips.chip("sn40l")) == ("bf16",)
+    path = tmp_path / "mine.yaml"
+    path.write_text("chips: {sn40l: {fp8_tflops: 1276}, wider: {base: sn40l, hbm_gb: 128}}")
+    with scenario.laid_over(path):
+        assert training_formats(chips.chip("sn40l")) == ("bf16", "fp8")
+        assert training_formats(chips.chip("wider")) == ("bf16", "fp8")
+    path.write_text("chips: {wider: {base: sn40l, hbm_gb: 128}}")
+    with scenario.laid_over(path):
+        assert training_formats(chips.chip("wider")) == ("bf16",)

@@ -273,3 +273,16 @@ def test_a_comparison_of_rents_says_on_how_few_quotes_it_rests():
     told = counterfactual.split("tpu-v6e").basis
     assert told.startswith("rent, on-demand") and "quote" in told
     assert "quote" not in counterfactual.split("mi300x").basis
+
+
+def test_the_shortest_ways_to_half_of_a_gap_are_all_told_and_no_shorter_one_exists():
+    found = {one.name: one for one in counterfactual.splits() if one.behind}
+    for one in found.values():
+        ways = one.ways()
+        assert ways and all(one.closed(*way) >= counterfactual.DECIDES for way in ways)
+        assert sorted(ways, key=lambda way: -one.closed(*way)) == ways
+        singles = {name for name in GROUPS if one.decides(name)}
+        assert singles == ({name for (name,) in ways} if len(ways[0]) == 1 else set())
+        words = counterfactual.half_closes(one)
+        assert all(name in words for way in ways for name in way)
+    assert any(len(one.ways()) > 1 and len(one.ways()[0]) == 2 for one in found.values())

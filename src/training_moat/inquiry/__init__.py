@@ -1,0 +1,1 @@
+"""What each chapter asks of the tables and the model, under uncertainty."""

@@ -1,0 +1,1 @@
+"""Emulated low-precision arithmetic, and what the training experiment is judged by."""
