@@ -29,6 +29,10 @@ from training_moat.predict import serving
         ("Standard_ND96isr_MI300X_v5", ("mi300x", 8)),
         ("8x H100", ("h100-sxm", 8)),
         ("4xMI300X", ("mi300x", 4)),
+        ("8 H100", ("h100-sxm", 8)),
+        ("H100:8", ("h100-sxm", 8)),
+        ("MI300Xx8", ("mi300x", 8)),
+        ("4 L40S", ("l40s", 4)),
     ],
 )
 def test_a_machine_is_its_chips(name: str, found: tuple[str, int]) -> None:
@@ -37,7 +41,8 @@ def test_a_machine_is_its_chips(name: str, found: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["v5p-7", "v6e-0", "0x H100", "8x nothing", "x H100", "AMD DGX B200"]
+    "name",
+    ["v5p-7", "v6e-0", "0x H100", "8x nothing", "x H100", "AMD DGX B200", "H100:0", "8 80GB"],
 )
 def test_what_is_none(name: str) -> None:
     assert chips.of_machine(name) is None

@@ -14,7 +14,15 @@ from training_moat.press.verbs import predict
 DEAD_LINK = {"base": "h100-sxm", "scaleup_gb_per_s_per_direction": 0}
 ODD_VALUES = {
     "model": ["lama3.1-70b", None, 7, {"layers": 32, "hidden": 4096}, {"hidden": "x"}, ["a"]],
-    "chip": ["h10O-sxm", None, {"base": "h200", "hbm_gb": 96}, {"base": "nope"}, DEAD_LINK],
+    "chip": [
+        "h10O-sxm",
+        None,
+        {"base": "h200", "hbm_gb": 96},
+        {"base": "nope"},
+        DEAD_LINK,
+        "8x H100",
+        "DGX A100",
+    ],
     "chips": [None, 0, -8, 3.5, 64.0, "8", True, 10**13, 10**400, [8], 72],
     "tp": [0, 3, 8.0, "2", 5, 64],
     "pp": [0, 7, 97],

@@ -476,6 +476,18 @@ def test_what_is_said_of_a_machine_or_a_shape_goes_into_its_object(said, object_
     assert str(told.value) == f"unknown field '{said}'; it goes into an object: {object_}"
 
 
+@pytest.mark.parametrize("said", ["8x H100", "H100:8"])
+def test_a_run_on_a_machine_has_all_its_chips_unless_it_tells_how_many(said):
+    open_run = {name: CASE[name] for name in ("model", "seq_len", "global_batch")}
+    told, of_machine, split = training.predict(
+        [CASE, open_run | {"chip": said}, open_run | {"chip": said, "tp": 2}]
+    )
+    assert of_machine == told | {"notes": [f"'{said}' is 8 h100-sxm, all taken", *told["notes"]]}
+    assert (split["plan"]["tp"], split["plan"]["dp"] * split["plan"]["pp"]) == (2, 4)
+    (many,) = training.predict([CASE | {"chip": said, "chips": 64}])
+    assert f"'{said}' is 8 h100-sxm; chips counts these" in many["notes"]
+
+
 def test_two_machines_of_one_chip_have_no_fast_link():
     """The same run on two chips of one machine and on two machines with a network of 25 Gbit/s each."""
     run = CASE | {"chips": 2, "dp": 2, "tp": 1, "pp": 1, "global_batch": 4, "micro_batch": 2}

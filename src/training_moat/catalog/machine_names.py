@@ -10,7 +10,10 @@ import pandas as pd
 from training_moat.catalog import spelling, tables
 
 _SLICE = re.compile(r"(?P<name>.+?)-(?P<number>\d{1,5})")
-_MANY = re.compile(r"(?P<number>\d{1,5})\s*[x×]\s*(?P<name>\D.*)", re.IGNORECASE)
+_MANY = (
+    re.compile(r"(?P<number>\d{1,5})\s*(?:[x×*]|\s)\s*(?P<name>[^\W\d].*)", re.IGNORECASE),
+    re.compile(r"(?P<name>.+?)\s*[x×*:]\s*(?P<number>\d{1,5})", re.IGNORECASE),
+)
 
 
 def chips_in(name: str) -> tuple[str, int] | None:
@@ -27,8 +30,8 @@ def chips_in(name: str) -> tuple[str, int] | None:
 
 
 def several(name: str) -> tuple[str, int] | None:
-    """(a chip's name, how many) of "8x H100"; None of another text."""
-    place = _MANY.fullmatch(name.strip())
+    """(a chip's name, how many) of "8x H100", "8 H100" or "H100:8"; None of another text."""
+    place = next(filter(None, (form.fullmatch(name.strip()) for form in _MANY)), None)
     return (place["name"], int(place["number"])) if place and int(place["number"]) else None
 
 

@@ -6,7 +6,7 @@ COMMON = {
     "id": "anything; the answer repeats it",
     "model": "a name from `moat models`, or an object: layers, hidden, heads, kv_heads, head_dim, ffn, vocab, ..., params_b",
     "chip": 'an id from `moat chips`, or an object of that table\'s columns; {"base": ID, ...} changes some',
-    "chips": "how many",
+    "chips": "how many; left out: all of the machine that chip names",
     "tp": "tensor-parallel size; left out, as all of a layout: the fastest that fits",
     "pp": "pipeline stages",
     "dp": "data-parallel size",

@@ -263,6 +263,26 @@ def of_machine(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     return {**case, "chip": chip}, [f"{shown(name)} is {count} {chip}{more}"]
 
 
+def whole_machine(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
+    """(the case, notes) of a training run on all chips of the machine that it names in a chip's place, where it does not tell
+    how many chips or replicas it has."""
+    name = case.get("chip")
+    found = chip_catalog.of_machine(name) if isinstance(name, str) else None
+    if found is None or any(case.get(size) is not None for size in ("chips", "dp")):
+        return case, []
+    chip, count = found
+    return {**case, "chip": chip, "chips": count}, [f"{shown(name)} is {count} {chip}, all taken"]
+
+
+def machine_note(case: Mapping[str, Any]) -> list[str]:
+    """That a case which names a machine in a chip's place counts its chips, not machines."""
+    name = case.get("chip")
+    found = chip_catalog.of_machine(name) if isinstance(name, str) else None
+    if found is None or found[1] == 1:
+        return []
+    return [f"{shown(name)} is {found[1]} {found[0]}; chips counts these"]
+
+
 @lru_cache(maxsize=1024)
 def _contradiction(model: Transformer) -> str:
     """The first contradiction in words; searches ask about one model thousands of times."""

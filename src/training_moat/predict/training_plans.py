@@ -79,6 +79,7 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
     if not isinstance(case, Mapping):
         raise InputError(f"a case is {type(case).__name__}; expected an object")
     requests.reject_unknown_fields(case, FIELDS)
+    case, machine = requests.whole_machine(case)
     model, assumed = shape(case)
     setting = training_settings.settle(case)
     sizes = {key: requests.whole(case, key) for key in SIZES[:-1]}
@@ -103,7 +104,7 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
     if not parsed.global_batch:
         own = customary_batch(chips, parsed.seq_len, sizes["dp"], sizes["micro_batch"])
         parsed.global_batch = own
-    parsed.notes = [*assumed, *parsed.notes, *assumed_numbers(case, parsed.global_batch)]
+    parsed.notes = [*machine, *assumed, *parsed.notes, *assumed_numbers(case, parsed.global_batch)]
     parsed.layouts = _candidates(parsed)
     return parsed
 

@@ -216,7 +216,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
         chunked_loss=requests.flag(case, "chunked_loss"),
         narrow_gather=requests.flag(case, "narrow_gather"),
         graphs=software.graphs if graphs is None else float(GRAPH_LEVELS[graphs]),
-        notes=requests.chip_notes(case) + notes + unknown + assumed,
+        notes=requests.machine_note(case) + requests.chip_notes(case) + notes + unknown + assumed,
     )
     _read_states(case, setting)
     setting.matmul_flops = _matmul_flops(case, setting)
