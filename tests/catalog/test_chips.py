@@ -236,11 +236,11 @@ def test_a_size_that_another_of_that_name_has_leads_to_it():
         ("Tesla V100-SXM2-32GB", "v100"), ("Tesla V100-SXM3-32GB", "v100"), ("V100-SXM2", "v100"), ("Tesla T4", "t4"),
         ("NVIDIA A100-SXM4-40GB", "a100-40"), ("NVIDIA H100 80GB HBM3", "h100-sxm"), ("NVIDIA H100 PCIe", "h100-pcie"),
         ("NVIDIA B300 SXM6 AC", "b300"), ("AMD Instinct MI300X OAM", "mi300x"), ("AMD Instinct MI325X OAM", "mi325x"),
-        ("HL-225H", "gaudi2"), ("NVIDIA GeForce RTX 4090", "rtx-4090"), ("NVIDIA GH200 480GB", "gh200"),
+        ("TPU v5 lite", "tpu-v5e"), ("TPU v6 lite", "tpu-v6e"), ("HL-225H", "gaudi2"), ("NVIDIA GeForce RTX 4090", "rtx-4090"), ("NVIDIA GH200 480GB", "gh200"),
     ],
 )  # fmt: skip
 def test_a_chip_answers_to_the_name_that_its_driver_prints(said, chip_id):
-    """As nvidia-smi, torch.cuda.get_device_name, rocm-smi and hl-smi print it into the logs of runs."""
+    """As nvidia-smi, torch.cuda.get_device_name, rocm-smi, hl-smi and JAX print it into the logs of runs."""
     assert chips.resolve(said) == chip_id
 
 
