@@ -40,7 +40,13 @@ SLOW = ("draws", "seed")
 
 BROKEN = (
     (re.compile(r"\b(nan|NaN|inf|NaT)\b|\bNone\b(?! [a-z])"), "a value that is none"),
-    (re.compile(r"(?<![\d,.])1 (chips|runs|sources|cases|rows|companies|set-ups)\b"), "1 of many"),
+    (
+        re.compile(
+            r"(?<![\d,.])1 (chips|runs|sources|cases|rows|companies|set-ups|days|months|users|moves)\b"
+        ),
+        "1 of many",
+    ),
+    (re.compile(r"\(\s*\)|: \)"), "brackets with nothing in them"),
     (re.compile(r"without limit the"), "'without limit the'"),
     (re.compile(r"\d\.\d{9,}"), "more digits than anyone can mean"),
     (re.compile(r"(?<![\d,.])(\d[\d,.]*) to \1\b(?![\d,.%])"), "a range whose ends are equal"),

@@ -35,6 +35,7 @@ def test_percent_counts_and_lists():
     assert wording.counted(1, "chip") == "1 chip"
     assert wording.counted(1024, "chip") == "1,024 chips"
     assert wording.counted(2, "match", "matches") == "2 matches"
+    assert [*map(wording.in_days, (1, 2.5, 3650.0))] == ["1 day", "2.5 days", "3,650 days"]
     assert wording.listed(["A", "B", "C"]) == "A, B and C"
     assert wording.listed([]) == "none"
     assert wording.in_cells([1234.5, math.nan]) == ["1,200", ""]
@@ -71,6 +72,7 @@ def test_ranges_with_and_without_an_end():
     assert wording.band(1.2, 3.44, "times") == "1.2 to 3.4 times"
     assert wording.band(0.1, 0.2, "share") == "10% to 20%"
     assert wording.band(1.2, float("inf"), "times") == "1.2 times upwards without limit"
+    assert wording.band(float("inf"), float("inf"), "times") == "no number is enough"
     assert wording.band(None, 2.0) == wording.band(2.0, 2.0) == ""
 
 

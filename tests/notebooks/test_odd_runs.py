@@ -11,7 +11,7 @@ from training_moat.catalog import scenario, tables
 
 BROKEN = re.compile(
     r"\bnan\b|\binf\b|\bof 1 chips\b|\b1 (?:chips|offers|moves|races|runs|events)\b|\bNone\b(?! of)"
-    r"|without limit the|to without|, and $"
+    r"|without limit the|to without|, and $|\(\s*\)|: \)"
 )
 QUICK = ("corsair", "tpu-v5e")
 """A chip that cannot be modelled and one with little memory; the slow tests take one of every sort."""
@@ -80,6 +80,7 @@ def check(words):
 @pytest.mark.parametrize("settings", [
     {"yearly_spend_musd": 1}, {"yearly_spend_musd": 1_000_000}, {"delay_value": 100}, {"horizon_years": 0.1},
     {"port_months": 0}, {"failure_probability": 0.95}, {"realised_share": 10}, {"delay_months": 0, "delay_value": 0},
+    {"port_cost_musd": 100_000, "port_months": 10},
 ], ids=str)  # fmt: skip
 def test_switching(settings, heard):
     check(told("switching", heard, FEW, **settings))

@@ -13,7 +13,7 @@ ODD = (
     Rerun("validation", {"chips": ["gc200"]}),
     Rerun("validation", {"chips": ["gh200"]}),
     Rerun("history", {"from_year": 2030}),
-    Rerun("scorecard", {"chips": ["wse-3t"]}),
+    Rerun("scorecard", {"chips": ["wse-3t"], "max_days": 1}),
 )
 """One of each kind of fault that was found: nothing to compare, one row, nothing at all, no price. Other sides of a
 question are `test_market_runs`'s."""
@@ -36,6 +36,9 @@ def test_odd_re_runs_give_whole_pages(rerun, monkeypatch):
         "between 3 and 3",
         "from 2.5 to 2.5 times",
         "-3 days",
+        "within 1 days",
+        "in use (Monte Carlo, 5 to 95%: )",
+        "none is enough (), since",
         "1e-07 s",
         "The fastest is H100 SXM5 and the slowest is H100 SXM5.",
     ],

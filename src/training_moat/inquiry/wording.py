@@ -59,6 +59,11 @@ def counted(number: int, thing: str, things: str | None = None) -> str:
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
+def in_days(number: float) -> str:
+    """A time in whole or broken days: "1 day", "2.5 days", "3,650 days"."""
+    return "1 day" if number == 1 else f"{number:,g} days"
+
+
 def listed(names: Sequence[str], last: str = "and") -> str:
     """Names in a sentence: "A", "A and B", "A, B and C"; the last one behind the word `last`."""
     *others, final = list(names) or ["none"]
@@ -98,12 +103,17 @@ def apart(value: float, limit: float, unit: str = "") -> tuple[str, str]:
 
 
 def band(low: float | None, high: float | None, unit: str = "") -> str:
-    """A range in words: "1.2 to 3.4 times"; blank where there is none or its ends agree."""
-    if low is None or high is None or low == high:
+    """A range in words: "1.2 to 3.4 times"; blank where there is none or its ends agree, "no number is enough" where both
+    are without limit."""
+    if low is None or high is None:
+        return ""
+    if math.isinf(low):
+        return "no number is enough"
+    if low == high:
         return ""
     first = amount(low, unit)
     if math.isinf(high):
-        return "no number is enough" if math.isinf(low) else f"{first} upwards without limit"
+        return f"{first} upwards without limit"
     return f"{first.removesuffix(f' {unit}') if unit else first} to {amount(high, unit)}"
 
 
