@@ -429,6 +429,21 @@ def test_software_that_splits_no_model_is_told_where_nothing_fits():
     assert not other["fits"] and not any("has no" in note for note in other["notes"])
 
 
+@pytest.mark.parametrize("software", ["peft", "TRL", "axolotl", "Unsloth", "transformers-liger"])
+def test_layers_kept_in_few_bits_are_done_again_where_peft_prepares_the_model(software):
+    run = {
+        "chips": 1, "dp": 1, "zero_stage": 0, "global_batch": 1, "lora_rank": 8, "base_precision": "nf4", "software": software,
+    }  # fmt: skip
+    kept, told, off = (ask(**run, recompute=said) for said in (None, "full", "none"))
+    assert kept["plan"] == told["plan"] and kept["step_time_s"] == told["step_time_s"]
+    assert set(kept["notes"]) - set(told["notes"]) == {
+        "recompute not given; full assumed, as PEFT has it for layers kept in few bits"
+    }
+    assert off["plan"]["recompute"] == "none"
+    own = ask(**run | {"software": "torchtune", "recompute": None})
+    assert own["plan"]["recompute"] == "none"
+
+
 SPELT = [
     ("precision", "bfloat16", "bf16"),
     ("precision", "float8", "fp8"),

@@ -40,6 +40,8 @@ KEEPING_NOTE = "bitsandbytes before 0.43.2 keeps the inputs of all frozen produc
 KEPT_BEFORE = dates.span("2024-08")[0]
 """bitsandbytes 0.43.2, of the end of July 2024, lets the inputs of frozen products go, which its forward pass had kept (its
 CHANGELOG: "activations being unnecessary for frozen parameters, yet the memory for them was still erroneously allocated")."""
+PEFT_STACKS = ("transformers", "accelerate", "trl", "llama-factory", "unsloth")
+"""How the names of software begin that trains adapters with Hugging Face's PEFT."""
 OWN_FOUR_BITS = ("torchtune",)
 """Software whose weights of four bits are not bitsandbytes' (torchtune takes torchao's)."""
 OWN_HOST_NOTE = "the host's memory is read and written at four fifths of the rate at which the chip's own processor has it"
@@ -221,6 +223,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
     _read_states(case, setting)
     setting.matmul_flops = _matmul_flops(case, setting)
     _settle_for_old_stacks(setting)
+    _settle_for_frozen_bits(setting)
     if setting.recompute_share and setting.recompute not in (None, RECOMPUTE_LEVELS["full"]):
         setting.notes.append("recompute_share changes nothing: it is one of full recomputation")
     _settle_selective(setting)
@@ -355,6 +358,17 @@ def _settle_for_old_stacks(setting: Setting) -> None:
         setting.recompute = RECOMPUTE_LEVELS["full"]
         setting.notes.append(
             "recompute not given; full assumed, as stacks without fused attention ran"
+        )
+
+
+def _settle_for_frozen_bits(setting: Setting) -> None:
+    """Models with frozen layers in few bits are prepared by a function that turns recomputation on unless told otherwise (PEFT,
+    prepare_model_for_kbit_training, use_gradient_checkpointing; Unsloth's has that of its own as default)."""
+    peft = setting.software.name.startswith(PEFT_STACKS)
+    if setting.open_share and setting.base_bytes < WEIGHT_BYTES and peft:
+        setting.recompute = RECOMPUTE_LEVELS["full"]
+        setting.notes.append(
+            "recompute not given; full assumed, as PEFT has it for layers kept in few bits"
         )
 
 
