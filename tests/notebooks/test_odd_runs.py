@@ -167,6 +167,13 @@ def test_two_chips_names_who_is_left_out_and_counts_the_chips_of_a_copy(heard, m
     assert copies["WSE-3 / CS-3"] >= 4
 
 
+def test_two_chips_of_which_none_can_be_asked_is_a_page_that_says_so(heard):
+    """It had stopped at the overhead of answers that were none."""
+    words = told("two_chips", heard, chips=["mtt-s5000"], precision="fp16")
+    check(words)
+    assert any("None of these chips serves" in text for text in words)
+
+
 def test_an_own_chip_is_rented_on_words_and_serves_on_assumed_software(tmp_path, heard):
     """A rent of a scenario had stood "(nan)", and a copy of H200 at a fortieth of its speed, without a word of why."""
     body = "bf16_tflops: 900\n    hbm_gb: 141\n    hbm_tb_per_s: 4\n    cloud_usd_per_h: 1.2\n    scaleup_domain_chips: 8\n"
