@@ -56,6 +56,9 @@ BROKEN = (
 )
 """What no sentence for a reader holds, and what it is."""
 
+ESCAPED = re.compile(r"\\[&<>_*\[\]|]")
+"""A name made safe for a sentence, which titles and captions show as it is."""
+
 OPPOSITES = (
     *(("most", "least"), ("most", "fewest"), ("highest", "lowest"), ("largest", "smallest")),
     *(("fastest", "slowest"), ("longest", "shortest"), ("best", "worst"), ("dearest", "cheapest")),
@@ -155,8 +158,14 @@ def broken(notebook: Any) -> list[str]:
             data = output.get("data", {})
             texts = [data["text/markdown"]] if "text/markdown" in data else []
             shown = "".join(data.get("text/html", ""))
-            texts += re.findall(r'<p class="moat-title">(.*?)</p>', shown, re.S)
-            texts += re.findall(r"<figcaption[^>]*>(.*?)</figcaption>", shown, re.S)
+            titles = re.findall(r'<p class="moat-title">(.*?)</p>', shown, re.S)
+            titles += re.findall(r"<figcaption[^>]*>(.*?)</figcaption>", shown, re.S)
+            found += [
+                f"cell {index + 1}: Markdown in a title: {text[:200]}"
+                for text in titles
+                if ESCAPED.search(text)
+            ]
+            texts += titles
             for text in texts:
                 plain = re.sub(r"<details.*?</details>|<[^>]+>", " ", text, flags=re.S)
                 if chip := same_at_both_ends(plain):

@@ -179,9 +179,11 @@ def test_an_own_chip_is_rented_on_words_and_serves_on_assumed_software(tmp_path,
     body = "bf16_tflops: 900\n    hbm_gb: 141\n    hbm_tb_per_s: 4\n    cloud_usd_per_h: 1.2\n    scaleup_domain_chips: 8\n"
     links = "    scaleup_gb_per_s_per_direction: 400\n    scaleout_gbit_per_s_per_chip: 400\n"
     file = tmp_path / "own.yaml"
-    file.write_text(f"chips:\n  renter:\n    {body}{links}", encoding="utf-8")
+    file.write_text(f"chips:\n  renter:\n    name: A_B & C\n    {body}{links}", encoding="utf-8")
     with scenario.laid_over(file):
         check(told("cluster", heard, chip="renter"))
+        shown = [text for text in heard if "A_B & C" in text]
+        assert any(text.endswith("at least") for text in shown), "a title has the name as it is"
         assert any("1.2 dollars a chip-hour (as the chip's row has it)" in text for text in heard)
         words = told("two_chips", heard, chips=["renter", "h200"])
     assert any("overhead of software that is assumed" in text for text in words)

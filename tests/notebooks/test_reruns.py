@@ -54,3 +54,13 @@ def test_a_broken_sentence_is_seen(text):
 def test_a_whole_sentence_is_not(text):
     output = new_output("display_data", data={"text/markdown": text})
     assert not reruns.broken(new_notebook(cells=[new_code_cell("x", outputs=[output])]))
+
+
+def test_a_name_escaped_for_markdown_is_seen_in_a_title_alone():
+    text = r"A \& B"
+    page = f'<p class="moat-title">{text}</p>'
+    shown = [
+        new_output("display_data", data={form: page}) for form in ("text/markdown", "text/html")
+    ]
+    told = [reruns.broken(new_notebook(cells=[new_code_cell("x", outputs=[one])])) for one in shown]
+    assert [bool(found) for found in told] == [False, True]
