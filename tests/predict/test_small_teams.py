@@ -444,6 +444,17 @@ def test_layers_kept_in_few_bits_are_done_again_where_peft_prepares_the_model(so
     assert own["plan"]["recompute"] == "none"
 
 
+@pytest.mark.parametrize(
+    ("software", "usual"),
+    [("MaxText", "maxtext does all layers"), ("torchtitan", "torchtitan does every other layer"), ("LLaMA-Factory", "llama-factory does all layers")],
+)  # fmt: skip
+def test_who_leaves_recomputation_open_is_told_what_the_software_does_unasked(software, usual):
+    note = f"recompute not given; the fastest that fits is taken, where {usual} again unless told otherwise"
+    assert note in ask(software=software, recompute=None)["notes"]
+    assert note not in ask(software=software)["notes"]
+    assert not any("unless told otherwise" in each for each in ask(recompute=None)["notes"])
+
+
 SPELT = [
     ("precision", "bfloat16", "bf16"),
     ("precision", "float8", "fp8"),

@@ -42,6 +42,13 @@ KEPT_BEFORE = dates.span("2024-08")[0]
 CHANGELOG: "activations being unnecessary for frozen parameters, yet the memory for them was still erroneously allocated")."""
 PEFT_STACKS = ("transformers", "accelerate", "trl", "llama-factory", "unsloth")
 """How the names of software begin that trains adapters with Hugging Face's PEFT."""
+RECOMPUTED_UNASKED = {
+    "maxtext": "all layers",
+    "torchtitan": "every other layer",
+    "llama-factory": "all layers",
+}
+"""What software does again unless told otherwise (MaxText, configs/base.yml: remat_policy 'full'; torchtitan, config/job_config.py:
+activation_checkpoint mode "selective" with option "2"; LLaMA-Factory, hparams/model_args.py: disable_gradient_checkpointing False)."""
 OWN_FOUR_BITS = ("torchtune",)
 """Software whose weights of four bits are not bitsandbytes' (torchtune takes torchao's)."""
 OWN_HOST_NOTE = "the host's memory is read and written at four fifths of the rate at which the chip's own processor has it"
@@ -224,6 +231,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
     setting.matmul_flops = _matmul_flops(case, setting)
     _settle_for_old_stacks(setting)
     _settle_for_frozen_bits(setting)
+    setting.notes.extend(_unasked(setting, name))
     if setting.recompute_share and setting.recompute not in (None, RECOMPUTE_LEVELS["full"]):
         setting.notes.append("recompute_share changes nothing: it is one of full recomputation")
     _settle_selective(setting)
@@ -370,6 +378,14 @@ def _settle_for_frozen_bits(setting: Setting) -> None:
         setting.notes.append(
             "recompute not given; full assumed, as PEFT has it for layers kept in few bits"
         )
+
+
+def _unasked(setting: Setting, name: str | None) -> list[str]:
+    """That the named software does layers again unless told otherwise, where a request leaves that open."""
+    if not (name and setting.open_share) or name not in RECOMPUTED_UNASKED:
+        return []
+    usual = f"{name} does {RECOMPUTED_UNASKED[name]} again unless told otherwise"
+    return [f"recompute not given; the fastest that fits is taken, where {usual}"]
 
 
 def _settle_selective(setting: Setting) -> None:
