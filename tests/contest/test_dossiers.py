@@ -83,6 +83,16 @@ def test_a_replaced_value_is_told_in_words():
     assert "nan" not in told and "tdp_w" not in told and "1,250 is not used" in told
 
 
+def test_no_value_that_was_put_in_where_none_stood_replaces_a_number():
+    """Links that a maker told at a conference had been "240 and not nan" on the page of its chip."""
+    changed = tables.load("corrections").query("table == 'chips'")["row"]
+    told = [
+        text for row in changed.unique() for text in dossiers.conflicts(chips.chip(row))["what"]
+    ]
+    assert any(text.endswith(", 240") for text in told)
+    assert not [text for text in told if re.search(r"\bnan\b", text)]
+
+
 def test_a_card_says_ahead_or_behind_only_where_the_range_leaves_no_doubt():
     found = counterfactual.splits(["groq-lpu-v1", "bow-ipu", "mi250x"])
     badges = [dossiers.badge(one) for one in found]

@@ -89,7 +89,7 @@ def _changed(one: Mapping[str, Any], chip: Chip) -> str:
     was, now = (_shown(one[key]) for key in ("was", "now"))
     if pd.isna(one["now"]):
         return f"{name}, {was} is not used"
-    if one["now"] == one["was"]:
+    if pd.isna(one["was"]) or one["now"] == one["was"]:
         return f"{name}, {now}"
     return f"{name}, {now} and not {was}"
 
