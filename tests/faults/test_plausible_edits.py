@@ -53,6 +53,7 @@ EDITS = [
     (plausible_rows.chip_sources, "chips", "b200", "source_network", None),
     (plausible_rows.future_dates, "chips", "b200", "announced", "2032"),
     (plausible_rows.future_dates, "models", "gpt2-774m", "released", "2028-08"),
+    (plausible_pointers.corrected_chips, "corrections", "D39", "row", "tpu-v5e, tpu-v5p"),
     (plausible_words.named_memories, "chips", "h100-pcie", "hbm_gb", 64.0),
     (CHECKS["percentages"], "prices", "P268", "value", 600.0),
     (CHECKS["memory_units"], "memory_measurements", "M0418", "value", 411.06),

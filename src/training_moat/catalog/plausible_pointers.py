@@ -58,6 +58,14 @@ def same_runs(sheet: Sheet, *others: Sheet) -> Iterator[Problem]:
     yield from sheet.refused(_astray(sheet, "same_as", others), "same_as", _expected())
 
 
+@check("corrections", "chips")
+def corrected_chips(sheet: Sheet, chips: Sheet) -> Iterator[Problem]:
+    """Corrections of chips that name none, or several in one row: no chip's page would tell them."""
+    of_chips = sheet.frame["table"] == "chips"
+    wrong = of_chips & ~sheet.frame["row"].isin(chips.frame["id"])
+    yield from sheet.refused(wrong, "row", "the id of one chip")
+
+
 def _expected() -> str:
     return "rows that are there, of " + ", ".join(f"{name} ({at})" for at, name in LETTERS.items())
 
