@@ -468,6 +468,20 @@ SPELT = [
     ("precision", "FP8-CS", "fp8"),
     ("precision", "fp8_mx", "mxfp8"),
     ("precision", "float8 rowwise", "fp8"),
+    ("precision", "BF16 mixed precision", "bf16"),
+    ("precision", "FP8 (delayed scaling)", "fp8"),
+    ("precision", "BF16/FP32", "bf16"),
+    ("recompute", "selective activation checkpointing", "selective"),
+    ("recompute", "Full AC", "full"),
+    ("recompute", "gradient checkpointing", "full"),
+    ("recompute", "disabled", "none"),
+    ("optimizer", "8-bit AdamW", "adam8bit"),
+    ("optimizer", "AdamW (fused)", "adamw"),
+    ("optimizer", "paged_adamw_32bit", "adamw"),
+    ("offload", "optimizer states to CPU", "optimizer"),
+    ("software", "DeepSpeed ZeRO Stage 3", "deepspeed"),
+    ("software", "TRL SFTTrainer", "trl"),
+    ("software", "ROCm Megatron", "megatron-lm"),
     ("recompute", True, "full"),
     ("recompute", False, "none"),
     ("recompute", "core_attn", "selective"),
@@ -508,6 +522,16 @@ def test_every_word_of_other_tools_leads_to_one_of_ours():
         adapters = {"lora_rank": 8} if field == "base_precision" else {}
         asked = [run | adapters | {field: word} for word in spelt if field != "kv_precision"]
         assert all(answer["ok"] for answer in training.predict(asked)), field
+
+
+def test_words_that_tell_nothing_are_no_answer():
+    run = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8}
+    asked = [{"precision": "mixed precision"}, {"precision": "amp"}, {"optimizer": "distributed optimizer"}, {"recompute": "op"}]  # fmt: skip
+    assert not any(answer["ok"] for answer in training.predict([run | one for one in asked]))
+
+
+def test_frozen_layers_in_sixteen_bits_are_what_they_are_unless_told():
+    assert ask(lora_rank=8, base_precision="bf16") == ask(lora_rank=8)
 
 
 @pytest.mark.parametrize("word", ["nf4", "INT4", "4bit"])

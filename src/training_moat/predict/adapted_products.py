@@ -19,6 +19,7 @@ NAMES = {
 }
 """Words of a request, and the products of `ADAPTED` that they mean: PEFT's of LLaMA's modules and of all linear ones."""
 ELSEWHERE = {
+    **{product: (product,) for product in ADAPTED},
     **dict.fromkeys(("wq", "query", "linear_q"), ("q",)),
     **dict.fromkeys(("wk", "key", "linear_k"), ("k",)),
     **dict.fromkeys(("wv", "value", "linear_v"), ("v",)),

@@ -127,35 +127,45 @@ _FORMATS = {
     **{f"{width}{kind}": f"fp{width}" for width in (16, 32) for kind in ("true", "mixed")},
     **{f"bf16{kind}": "bf16" for kind in ("true", "mixed")},
     **{f"{name}{kind}": "fp8" for name in ("fp8", "float8") for kind in _SCALED},
+    **{f"{name}fp32": name for name in ("bf16", "fp16")},
+    **dict.fromkeys(("bf16fp8", "fp8bf16"), "fp8"),
     "fp8mx": "mxfp8",
 }
 COPIES = {"bf16-true": False, "16-true": False, "bf16-mixed": True, "16-mixed": True}
 """Lightning's words for a format, as LitGPT takes them, that say whether an FP32 copy of the weights is kept as well."""
 _OPTIMIZERS = {
-    "adamw": ("adamwtorch", "adamwtorchfused", "adamwtorchxla", "adamwtorchnpufused", "adamwapexfused", "adamwhf", "fusedadamw"),
-    "adam": ("fusedadam", "distributedfusedadam"),
-    "adam8bit": ("adamw8bit", "adamwbnb8bit", "pagedadamw8bit", "pagedadam8bit", "adamfp8", "adamwfp8"),
-    "adam4bit": ("adamw4bit", "adamwtorch4bit"),
+    "adamw": ("adamwtorch", "pagedadamw", "pagedadamw32bit", "adamwschedulefree", "schedulefreeadamw", "adamwtorchfused", "adamwtorchxla", "adamwtorchnpufused", "adamwapexfused", "adamwhf", "fusedadamw"),
+    "adam": ("fusedadam", "distributedfusedadam", "lamb"),
+    "adam8bit": ("8bitadam", "8bitadamw", "adamw8bit", "adamwbnb8bit", "pagedadamw8bit", "pagedadam8bit", "adamfp8", "adamwfp8"),
+    "adam4bit": ("4bitadam", "4bitadamw", "adamw4bit", "adamwtorch4bit"),
     "muon": ("muonclip",),
 }  # fmt: skip
 _SETTINGS: dict[str, dict[str, tuple[str, ...]]] = {
     "recompute": {
-        "full": ("true", "yes", "on", "uniform", "gradientcheckpointing", "activationcheckpointing"),
-        "none": ("false", "no", "off"),
-        "selective": ("coreattn",),
+        "full": ("true", "yes", "on", "enabled", "all", "uniform", "gradientcheckpointing", "activationcheckpointing", "checkpointing", "remat"),
+        "none": ("false", "no", "off", "disabled", "without"),
+        "selective": ("coreattn", "selectivecoreattn", "selectivecoreattention"),
     },
     "offload": {
+        "none": ("false", "no", "off"),
         "all": ("param", "params", "parameters", "offloadparams", "weights"),
-        "optimizer": ("optim", "optimizerstates", "states"),
+        "optimizer": ("optim", "optimizercpu", "optimizerstatescpu", "states"),
     },
     "activation_offload": {"all": ("cpu",)},
     "base_precision": {
-        "nf4": ("4bit", "fp4", "bnb4bit", "nf4dq", "bnbnf4dq"),
+        "nf4": ("4bit", "int4", "fp4", "bnb4bit", "nf4dq", "bnbnf4dq"),
         "nf4-plain": ("bnbnf4",),
     },
     "dispatcher": {"all-to-all": ("a2a",)},
     "optimizer": _OPTIMIZERS,
 }  # fmt: skip
+SAYING_NOTHING = {
+    "precision": "mixed precision amp o1 o2 pure scaling scaled dynamic per tensor subchannel training recipe",
+    "recompute": "activation activations gradient checkpoint checkpointing recompute recomputation recomputing remat ac layers",
+    "optimizer": "fused torch pytorch apex bnb bitsandbytes distributed optimizer",
+    "offload": "to states offload offloading host",
+}
+"""Words beside the one that counts in a field, by field: "bf16 mixed precision", "selective activation checkpointing"."""
 SPELT = {
     "precision": _FORMATS,
     "kv_precision": _FORMATS,

@@ -144,11 +144,17 @@ def choice(case: Mapping[str, Any], key: str, options: tuple[str, ...]) -> str |
         raise InputError(f"{key} is {shown(value)}; expected one of {', '.join(options)}")
     if (word := value.lower()) in options:
         return word
-    bare = plain(word)
-    found = request_fields.SPELT.get(key, {}).get(bare) or _plainly(options).get(bare)
+    spelt = {**_plainly(options), **request_fields.SPELT.get(key, {})}
+    found = spelt.get(plain(word)) or spelt.get(_telling(word, key))
     if found not in options:
         raise unknown(key, value, options)
     return found
+
+
+def _telling(word: str, key: str) -> str:
+    """What is left of a word without those that tell nothing in its field, in its `plain` form."""
+    silent = request_fields.SAYING_NOTHING.get(key, "").split()
+    return plain(" ".join(each for each in re.findall(r"[a-z0-9]+", word) if each not in silent))
 
 
 def plain(word: str) -> str:

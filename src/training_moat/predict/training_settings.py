@@ -251,6 +251,8 @@ def _recompute(case: Mapping[str, Any]) -> tuple[int | None, float | None]:
 
 def _base_bytes(case: Mapping[str, Any]) -> float:
     """Bytes of a frozen weight of a layer."""
+    if case.get("base_precision") in ("bf16", "fp16", "bfloat16", "float16"):
+        return WEIGHT_BYTES
     word = requests.choice(case, "base_precision", tuple(BASE_BYTES))
     if word and not requests.whole(case, "lora_rank", 0):
         raise InputError(
