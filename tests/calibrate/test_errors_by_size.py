@@ -32,3 +32,8 @@ def test_two_own_runs_bring_large_dense_models_below_the_target():
     large = worth[(worth["interval_kind"] == "dense") & (worth["weights_b"] >= 13)]
     assert len(large) > 15 and worth["weights_b"].gt(0).all()
     assert large["with_two"].mean() < min(0.08, large["without"].mean())
+
+
+def test_none_given_is_every_source_and_chip():
+    """`-p sources=none` is allowed, and had ended in a TypeError."""
+    assert len(training_errors.chosen(None, None)) == len(training_errors.chosen([], []))

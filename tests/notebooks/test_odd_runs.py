@@ -87,7 +87,7 @@ def test_switching(settings, heard):
 
 
 @pytest.mark.parametrize("settings", [
-    {"companies": []}, {"companies": ["Etched"]}, {"from_year": 2025, "to_year": 2025}, {"from_year": 2016, "to_year": 2018},
+    {"companies": None}, {"companies": []}, {"companies": ["Etched"]}, {"from_year": 2025, "to_year": 2025}, {"from_year": 2016, "to_year": 2018},
 ], ids=str)  # fmt: skip
 def test_history(settings, heard):
     check(told("history", heard, **settings))

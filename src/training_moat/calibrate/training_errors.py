@@ -6,6 +6,8 @@ that never saw the source, and with a fit that never saw the chip; and beside th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -274,12 +276,12 @@ def peers() -> pd.DataFrame:
     return pd.concat([shown, pd.DataFrame(own)], ignore_index=True)
 
 
-def chosen(sources: list[str], chips: list[str]) -> pd.DataFrame:
-    """The usable runs of these sources and chips (all where a list is empty).
+def chosen(sources: Sequence[str] | None, chips: Sequence[str] | None) -> pd.DataFrame:
+    """The usable runs of these sources and chips (all where a list is empty or none is given).
 
     Raises `InputError` for a source without usable runs, `Unpublished` for a choice that leaves nothing.
     """
-    frame = rows()
+    frame, sources, chips = rows(), sources or (), chips or ()
     known = sorted(frame["source"].unique())
     for source in sources:
         require_known("source", source, known, "parameter sources")

@@ -93,14 +93,14 @@ def startups() -> list[str]:
     return frame.loc[frame["kind"] == "startup", "maker"].tolist()
 
 
-def chosen(companies: Sequence[str], first_year: int, last_year: int) -> pd.DataFrame:
+def chosen(companies: Sequence[str] | None, first_year: int, last_year: int) -> pd.DataFrame:
     """The events of some companies (all makers where none is named) in some years (all years where
     none falls into these), with `points` (where to).
 
     Columns: those of the events, and day, points. Raises InputError for an unknown company.
     """
     known = makers()["maker"].tolist()
-    for name in companies:
+    for name in companies or ():
         require_known("company", name, known, "chapter 'history', parameter 'companies'")
     frame = events()
     frame = frame[of_makers(frame, companies or known) & frame["direction"].isin(DIRECTIONS)]
