@@ -165,7 +165,7 @@ def test_a_failing_node_or_a_way_to_nvidia_is_no_trouble_of_a_move_away():
     assert met[["W30", "W31"]].eq("no").all() and met[["W01", "W02", "W09"]].eq("yes").all()
     away = switching.moves_away()
     assert set(away["organisation"]) == set(switching.track_record()["organisation"])
-    assert away.loc[away["trouble"] == "yes", "row_id"].tolist() == ["W01", "W09"]
+    assert away.loc[away["trouble"] == "yes", "row_id"].tolist() == ["W01", "W09", "W14"]
 
 
 def test_bad_inputs():
