@@ -138,6 +138,13 @@ def test_a_cluster_that_never_ends_in_time_still_has_its_page(chip, least, heard
     assert not any("unknown days" in text for text in told_here)
 
 
+def test_a_bill_that_no_size_changes_is_one_sum(heard):
+    """Of sequences so long that few sizes are left, "110 to 110 million dollars"."""
+    words = told("cluster", heard, seq_len=404_273)
+    assert any("The bill: " in text for text in words)
+    assert not [text for text in words if re.search(r"\b([\d.,]+) to \1 million", text)]
+
+
 def test_a_speed_that_falls_with_its_links_is_not_kept_by_the_plan(heard):
     """A card whose speed falls to one part in seventy had kept it "because the plan adapts"."""
     said = " ".join(told("networking", heard, chip="rtx-4090"))
