@@ -15,6 +15,7 @@ def test_two_amounts_are_told_apart():
 
 def test_a_plan_that_just_does_not_fit_needs_more_than_is_offered():
     case = {"model": "llama3.1-70b", "chip": "groq-lpu-v1", "chips": 576, "batch": 1}
+    case |= {"precision": "fp16"}
     (answer,) = serving.predict([case])
     (told,) = [note for note in answer["notes"] if "hypothetical" in note]
     needs, offers = re.findall(r"\d+\.\d+", told)

@@ -123,3 +123,19 @@ def test_four_bits_are_those_of_the_model_or_the_chip(model: str, chip: str, tak
 def test_four_bits_are_no_name_of_eight() -> None:
     (answer,) = serving.predict([{"model": "Qwen3-32B-FP8", "chip": "b200", "precision": "fp4"}])
     assert not answer["ok"] and "is a checkpoint in fp8" in answer["error"]
+
+
+def test_makers_services_keep_weights_as_their_makers_say() -> None:
+    """Groq showed Llama 2 70B on 576 chips, which do not hold it in 16 bits; SambaNova's bundles of DeepSeek are in FP8, and
+    what was taken had been read from DDR. Nobody says so of gpt-oss there."""
+    cases = [
+        ("llama2-70b", "groq-lpu-v1", 576, "int8"),
+        ("llama2-70b", "groq-3-lpu", None, "fp8"),
+        ("deepseek-r1", "sn40l", 16, "fp8"),
+        ("gpt-oss-120b", "sn40l", 16, "bf16"),
+        ("llama3.1-70b", "sn40l", 16, "bf16"),
+    ]
+    asked = [{"model": model, "chip": chip, "chips": count} for model, chip, count, _ in cases]
+    for answer, (*_, taken) in zip(serving.predict(asked), cases, strict=True):
+        assert answer["fits"] and answer["plan"]["precision"] == taken
+        assert not any("DDR" in note for note in answer["notes"])

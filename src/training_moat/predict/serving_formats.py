@@ -80,8 +80,7 @@ def precision_of(
         taken = [f"fp4 is taken as {wanted}"]
         return wanted, taken + requests.stand_in_notes(chip, wanted, multiplied_in(chip, wanted))
     if wanted is None:
-        usual = _stored_in().get(chip.family)
-        if usual:
+        if usual := _usual_format(chip):
             return usual, [f"{chip.vendor}'s software keeps weights in {usual}; that is taken"]
         if model and (only := _taken_alone(model, chip)):
             told = f"precision not given; {only} is taken, the only format its maker publishes {model.name} in"
@@ -129,11 +128,18 @@ def wide_ffn_layers(model: Transformer, precision: str) -> float:
     return partly[1] if partly else 0.0
 
 
+def _usual_format(chip: Chip) -> str | None:
+    """The format in which the chip maker's own software keeps served weights where none is asked for; None where it keeps them
+    as they are, or the chip has no units of that format."""
+    usual = _by_family("stored_in").get(chip.family)
+    return usual if usual and chip.peak_flops.get(usual) else None
+
+
 @tables.kept()
-def _stored_in() -> dict[str, str]:
-    """The format in which a maker's own software keeps served weights where none is asked for, by chip family."""
-    use = tables.load("memory_use").query("job == 'serving'").dropna(subset="stored_in")
-    return dict(zip(use["family"], use["stored_in"], strict=True))
+def _by_family(column: str) -> dict[str, str]:
+    """What the table of memories says of serving in one column, by chip family."""
+    use = tables.load("memory_use").query("job == 'serving'").dropna(subset=column)
+    return dict(zip(use["family"], use[column], strict=True))
 
 
 def published_alone(model: Transformer) -> str:
@@ -142,11 +148,12 @@ def published_alone(model: Transformer) -> str:
 
 
 def _taken_alone(model: Transformer, chip: Chip) -> str:
-    """`published_alone` where the chip multiplies it or it has four bits, which engines widen on the way; blank on chips that
-    their makers serve themselves, in 16 bits."""
+    """`published_alone` where the chip multiplies it or it has four bits, which engines widen on the way; on chips that their
+    makers serve themselves only what these keep so, blank where they have it in 16 bits."""
     name = published_alone(model)
-    taken = name in (*NARROW, *WEIGHTS_ALONE) or chip.peak_flops.get(name)
-    return name if taken and chip.family not in serving_software.services() else ""
+    if chip.family in serving_software.services():
+        return name if name and name == _by_family("kept").get(chip.family) else ""
+    return name if name in (*NARROW, *WEIGHTS_ALONE) or chip.peak_flops.get(name) else ""
 
 
 @tables.kept()
