@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from training_moat.core.fabrics import (
     from_link,
     group_bytes_per_s,
     mean_hops,
+    of_slice,
     spanned_axes,
 )
 from training_moat.core.machine import Link
@@ -178,3 +181,16 @@ def test_arrays_answer_as_numbers_do(size: list[float], n: int, topology: str) -
     for kind in (*KINDS, collectives.direct_all_reduce):
         together = kind(np.array(size), np.full(len(size), float(n)), fabric)
         assert together == pytest.approx([float(kind(one, n, fabric)) for one in size])
+
+
+def test_a_slice_of_whole_cubes_is_a_torus_of_its_own():
+    """Jouppi et al. 2023, TPU v4: 4 x 4 x 4 chips have links around all three axes, of which 64 chips of a pod of 16 x 16 x 16
+    span two. Where no switches join cubes, and below a cube, machines are what they are."""
+    pod = Fabric(6.0, 0.0, domain_chips=4096, topology="torus3d", sliced=1)
+    rates = [group_bytes_per_s(one, 64) for one in (pod, of_slice(pod, 64))]
+    assert rates == [4.0, 6.0]
+    assert of_slice(pod, 32) == pod and of_slice(pod, 8192) == pod
+    fixed = replace(pod, sliced=0)
+    assert of_slice(fixed, 64) is fixed
+    many = of_slice(pod, np.array([32, 64, 512])).domain_chips
+    assert many.tolist() == [4096, 64, 512]

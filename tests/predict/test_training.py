@@ -504,3 +504,10 @@ def test_a_large_models_range_is_narrower_alone_in_a_batch_and_after_own_runs():
     for answers in (plain, training.predict(told)):
         large, small = (one["step_time_s_p95"] / one["step_time_s_p05"] for one in answers)
         assert large < small
+
+
+@pytest.mark.parametrize(
+    ("chip", "sliced"), [("tpu-v5p", 1), ("tpu-v7", 1), ("tpu-v5e", 0), ("trainium2", 0)]
+)
+def test_googles_cubes_are_joined_by_optical_switches(chip, sliced):
+    assert training_nodes.scaleup(chips.chip(chip)).sliced == sliced

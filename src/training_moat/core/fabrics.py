@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from training_moat.core.elementwise import Number, ceil, log, maximum, minimum
+from training_moat.core.elementwise import Number, ceil, log, maximum, minimum, some, where
 from training_moat.core.errors import require_known
 from training_moat.core.machine import Link
 
@@ -28,6 +28,11 @@ HOPS = {
     "host": 2.0,
 }
 """Link traversals between two neighbours of a collective's ring (dragonfly: local, global, local; Kim et al. 2008)."""
+
+
+CUBE = 64
+"""Chips of a cube of 4 x 4 x 4, of which slices with links around every axis are made (Jouppi et al. 2023, TPU v4, section 2;
+Google Cloud, TPU v5p: "All 4x4x4 and larger slices (one cube) have full 3D torus")."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Fabric:
     domain_chips: Number = 8
     topology: str = "switched"
     in_network_efficiency: Number = 0.0
+    sliced: Number = 0
+    """1 where optical switches join any whole cubes (`CUBE`) to a torus of their own, 0 where every machine has one shape."""
 
     def __post_init__(self) -> None:
         require_known("topology", self.topology, HOPS)
@@ -73,6 +80,17 @@ def from_link(link: Link, **constants: Number) -> Fabric:
     )
     found = replace(plain, **constants)
     return found if found.topology in SWITCHES else replace(found, in_network_efficiency=0.0)
+
+
+def of_slice(fabric: Fabric, chips: Number) -> Fabric:
+    """The fabric as a run on so many chips has it: a slice of whole cubes is a torus whose sides are its own, so that groups
+    span more of its axes than in the whole pod. Smaller slices have no links around and are left as they are."""
+    if not some(fabric.sliced):
+        return fabric
+    own = (fabric.sliced > 0) & (chips >= CUBE)
+    return replace(
+        fabric, domain_chips=where(own, minimum(fabric.domain_chips, chips), fabric.domain_chips)
+    )
 
 
 def group_bytes_per_s(fabric: Fabric, ranks: Number) -> Number:

@@ -13,7 +13,7 @@ from training_moat.core import messages as exchange
 from training_moat.core.activations import Kept, layer_and_head_bytes, offloaded_layer_bytes
 from training_moat.core.adapters import training_flops_per_token
 from training_moat.core.elementwise import Number, log2, maximum, minimum, some, where
-from training_moat.core.fabrics import Fabric
+from training_moat.core.fabrics import Fabric, of_slice
 from training_moat.core.layer_step import Layer, fullest_load, layer_time, vocabulary_seconds
 from training_moat.core.memory import own_share, params_per_stage, trained_params_per_stage
 from training_moat.core.messages import Message
@@ -199,6 +199,12 @@ def _head_share(model: Transformer, plan: Plan, layer_s: Number, head_s: Number)
     return maximum(1 / plan.pp - beyond / maximum(head_s, 1e-30), 0.0)
 
 
+def _on_slice(plan: Plan, node: Node) -> Node:
+    """The node in the part of its machine that a run has."""
+    inner = of_slice(node.scaleup, plan.chips)
+    return node if inner is node.scaleup else replace(node, scaleup=inner)
+
+
 def _with_resident_weights(model: Transformer, plan: Plan, node: Node) -> Node:
     """The node with its weights in the fast tier, where they take no more than half of it or come in while it works
     (`streaming_seconds`)."""
@@ -232,6 +238,7 @@ def step_time(
     """
     layers, batches = stage_layers(model, plan), plan.micro_batches
     stack = 1 / eff.software
+    node = _on_slice(plan, node)
     cluster, node = node, _with_resident_weights(model, plan, node)
     layer = layer_time(model, plan, node, eff)
     vocabulary, softmax = vocabulary_seconds(model, plan, node, eff)
@@ -298,6 +305,7 @@ class Shown:
 
 def shown_seconds(model: Transformer, plan: Plan, node: Node, eff: Efficiency) -> Shown:
     """What `Shown` tells of a plan's layers: what the chip does, and the share of its exchanges that cannot hide."""
+    node = _on_slice(plan, node)
     near = replace(node, weight_bytes_per_s=0.0)
 
     def layer_seconds(level: float) -> Number:
@@ -326,6 +334,7 @@ def shown_exchange_seconds(
 ) -> tuple[Number, Number]:
     """(seconds a step, seconds a micro-batch) of the exchanges among replicas that hide behind nothing, whatever the
     micro-batches and virtual stages are."""
+    node = _on_slice(plan, node)
     one = replace(plan, global_batch=plan.dp, micro_batch=1, virtual_stages=1)
     sent = exchange.messages(model, one)
     whole = (1 - eff.overlap_data) * _exchange_seconds(sent, node, "data_parallel")
