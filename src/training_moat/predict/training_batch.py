@@ -315,6 +315,8 @@ class Plans:
         kinds.append(np.broadcast_to(plan.alone, self.count))
         if np.any(self.model.experts):
             kinds += [plan.ep, plan.expert_tensor]
+        if some(self.said.node.scaleup.sliced):
+            kinds.append(plan.chips)  # What groups span goes by the slice.
         first, which = distinct(kinds)
         one = self.keep(first)
         shown = model_of_step.shown_seconds(one.model, one.plan, *one.machine())
