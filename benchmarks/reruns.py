@@ -3,6 +3,7 @@ every parameter at the ends of its range.
 
     python -m benchmarks.reruns                 all of them (an hour of processor time)
     python -m benchmarks.reruns --sample 40     some, drawn with a fixed seed
+    python -m benchmarks.reruns --mixed 8       so many of each chapter with several parameters changed at once
     python -m benchmarks.reruns memory          one chapter's
 
 No finding and no chip may stop a reader, and no sentence may be broken: each is read for words that only a fault
@@ -24,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from training_moat.catalog import chips, parameters
+from training_moat.catalog import chips, models, parameters
 from training_moat.contest import chip_factors, reference_jobs
 from training_moat.core import tiers
 from training_moat.core.errors import Unpublished
@@ -37,6 +38,8 @@ OTHERS = ("gaudi2", "mi300x")
 """Chips of which every chapter knows what it needs."""
 SLOW = ("draws", "seed")
 """Parameters whose ends say nothing about the page."""
+WORDS = ("text", "texts")
+"""Types whose values no schema lists."""
 
 BROKEN = (
     (re.compile(r"\b(nan|NaN|inf|NaT)\b|\bNone\b(?! [a-z])"), "a value that is none"),
@@ -194,6 +197,38 @@ def same_at_both_ends(text: str) -> str:
     return ""
 
 
+def mixed(names: list[str], count: int, dice: random.Random) -> Iterator[Rerun]:
+    """So many re-runs of each chapter with one to three parameters changed at once, each to anything within its range."""
+    for chapter in names:
+        schema = parameters.schema(chapter)
+        known = [
+            name
+            for name, one in schema.items()
+            if name not in SLOW and (one.optional or one.type not in WORDS)
+        ]
+        for _ in range(count if known else 0):
+            changed = dice.sample(known, min(len(known), dice.choice((1, 1, 2, 3))))
+            yield Rerun(chapter, {name: _within(dice, schema[name]) for name in changed})
+
+
+def _within(dice: random.Random, parameter: parameters.Parameter) -> Any:
+    """A valid value: none where that is allowed, now and then; of a wide range, any order of size."""
+    if parameter.type in WORDS or (parameter.optional and dice.random() < 0.15):
+        return None
+    kind = parameters._LISTS.get(parameter.type, parameter.type)
+    offered: dict[str, Any] = {"chip": chips.all_chips(), "model": models.all_models()}
+    if kind == "boolean" or kind in offered or kind == "choice":
+        pool = sorted(offered.get(kind) or parameter.choices or (False, True))
+        if kind == parameter.type:
+            return dice.choice(pool)
+        return dice.sample(pool, min(len(pool), dice.choice((1, 2, 3, 5))))
+    low, high = parameter.low or 0, parameter.high if parameter.high is not None else 100
+    wide = low > 0 and high / low > 100
+    value = low * (high / low) ** dice.random() if wide else dice.uniform(low, high)
+    value = int(value) if kind == "integer" else min(high, max(low, float(f"{value:.3g}")))
+    return value if kind == parameter.type else [value]
+
+
 def warm(chapter: str) -> None:
     """Compute a chapter once in this process: its forks find what does not depend on the parameters."""
     names = ", ".join(f"{name}={name}" for name in parameters.schema(chapter))
@@ -219,6 +254,8 @@ def main() -> int:
     """Print a row a fault and the count; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, metavar="N", help="only so many")
+    parser.add_argument("--mixed", type=int, metavar="N", help="several parameters at once")
+    parser.add_argument("--seed", type=int, default=SEED, help="of what --mixed draws")
     parser.add_argument("chapters", nargs="*", help="default: all")
     options = parser.parse_args()
     from benchmarks.machines import draw_nothing
@@ -226,7 +263,9 @@ def main() -> int:
     forking.preload(draws=False)
     draw_nothing()
     bad = 0
-    asked = sampled(options.chapters or notebooks.chapter_names(), options.sample)
+    names = options.chapters or notebooks.chapter_names()
+    drawn = options.mixed and list(mixed(names, options.mixed, random.Random(options.seed)))
+    asked = drawn or sampled(names, options.sample)
     warmed = ""
     for rerun in sorted(asked, key=lambda each: each.chapter):
         if rerun.chapter != warmed:

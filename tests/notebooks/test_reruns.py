@@ -1,12 +1,15 @@
 """Odd but valid re-runs end in a page whose sentences are whole; the full list is `python -m benchmarks.reruns`."""
 
+import random
+
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from benchmarks import machines, reruns
 from benchmarks.reruns import Rerun
+from training_moat.catalog import parameters
 from training_moat.figures import offline
-from training_moat.press import forking
+from training_moat.press import forking, notebooks
 
 ODD = (
     Rerun("memory", {"chips": ["corsair"]}),
@@ -26,6 +29,14 @@ def test_odd_re_runs_give_whole_pages(rerun, monkeypatch):
     forking.preload(draws=False)
     machines.draw_nothing()
     assert reruns.faults(rerun) == []
+
+
+def test_what_is_drawn_for_several_parameters_is_valid():
+    drawn = list(reruns.mixed(notebooks.chapter_names(), 20, random.Random(1)))
+    for rerun in drawn:
+        parameters.convert_all(rerun.chapter, rerun.parameters)
+    assert any(len(rerun.parameters) == 3 for rerun in drawn)
+    assert any(value is None for rerun in drawn for value in rerun.parameters.values())
 
 
 @pytest.mark.parametrize(
