@@ -303,7 +303,7 @@ def test_a_models_name_cut_short_is_answered_with_the_models_that_it_begins():
         ("llama3.1", "did you mean 'llama3.1-8b', 'llama3.1-70b' or 'llama3.1-405b'?"),
         ("gpt-4", "did you mean 'gpt4-report'?"),
         ("Llama 70B", "did you mean 'llama2-70b'?"),
-        ("Qwen1.5-72B", "did you mean 'qwen2.5-72b'?"),
+        ("Qwen2.7-72B", "did you mean 'qwen2.5-72b'?"),
         ("gpt5", "did you mean 'gpt"),  # and not GPT 530B, whose number it would cut
     ):
         with pytest.raises(InputError) as problem:
@@ -359,6 +359,7 @@ def test_a_hybrids_layers_are_counted_by_what_they_are():
         ("Qwen3-4B-Thinking-2507", "qwen3-4b"), ("Qwen3-Next-80B-A3B-Thinking", "qwen3-next-80b-a3b"),
         ("Olmo-3-32B-Think", "olmo3-32b"), ("allenai/OLMo-2-1124-13B-DPO", "olmo2-13b"),
         ("nvidia/DeepSeek-R1-0528-FP4-v2", "deepseek-v3"), ("Kimi-K2-Thinking", "kimi-k2.5"),
+        ("EleutherAI/pythia-1.4b-deduped", "pythia-1.4b"), ("codellama/CodeLlama-7b-Python-hf", "code-llama-7b"),
         ("Command R+", "command-r-plus"), ("CohereForAI/c4ai-command-r-v01", "command-r-35b"),
     ],
 )  # fmt: skip

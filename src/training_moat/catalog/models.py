@@ -14,7 +14,7 @@ from training_moat.core.units import BILLION
 from training_moat.core.workload import Transformer
 
 _TUNED = re.compile(
-    r"[-_ ](?:instruct|chat|it|hf|base|think|thinking|reasoning|coder|math|sft|dpo)(?=[-_ ]|$)",
+    r"[-_ ](?:instruct|chat|it|hf|base|think|thinking|reasoning|coder|math|sft|dpo|deduped|python|preview)(?=[-_ ]|$)",
     re.IGNORECASE,
 )
 """What stands in a release's name for how it was tuned or stored; no size of the model hangs on it."""
