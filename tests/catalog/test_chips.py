@@ -175,7 +175,7 @@ def test_a_chip_answers_to_its_words_in_any_order_and_to_short_names(said, chip_
     ("said", "chip_id", "tflops", "gb"),
     [
         ("L2", "l2", 96.5, 24), ("RTX 6000 Ada", "rtx-6000-ada", 364.5, 48), ("RTX 4080", "rtx-4080", 97.5, 16),
-        ("RTX 3090 Ti", "rtx-3090-ti", 80, 24), ("H200 NVL", "h200-nvl", 835.5, 141), ("Arc Pro B60", "arc-pro-b60", 98.3, 24),
+        ("RTX 3090 Ti", "rtx-3090-ti", 80, 24), ("Arc Pro B60", "arc-pro-b60", 98.3, 24),
         ("A10G", "a10g", 70, 24), ("NVIDIA L4", "l4", 121, 24), ("L40", "l40", 181, 48), ("L20", "l20", 119.5, 48),
         ("A40", "a40", 149.7, 48), ("A6000", "rtx-a6000", 154.8, 48), ("RTX 3090", "rtx-3090", 71.2, 24),
         ("RTX PRO 6000", "rtx-pro-6000", 503.8, 96), ("Tesla T4", "t4", 65, 16), ("MI210", "mi210", 181, 64),
