@@ -139,3 +139,16 @@ def test_makers_services_keep_weights_as_their_makers_say() -> None:
     for answer, (*_, taken) in zip(serving.predict(asked), cases, strict=True):
         assert answer["fits"] and answer["plan"]["precision"] == taken
         assert not any("DDR" in note for note in answer["notes"])
+
+
+@pytest.mark.parametrize(
+    ("chip", "said"), [("gb10", "fp8"), ("gb10", "bf16"), ("blackhole", "bf16")]
+)
+def test_units_whose_rate_nobody_published_are_used_where_the_maker_names_them(chip, said) -> None:
+    """A desktop machine was refused in every format but four bits, the only one whose rate its maker tells."""
+    asked = {"model": "llama3.1-8b", "chip": chip, "chips": 1, "batch": 1, "precision": said}
+    (answer,) = serving.predict([asked])
+    assert answer["ok"] and answer["plan"]["precision"] == said
+    assert f"{chip} publishes no rate of its bf16 units" in " ".join(answer["notes"])
+    (other,) = serving.predict([asked | {"chip": "corsair", "precision": "bf16"}])
+    assert not other["ok"] and "peak only for" in other["error"]  # its maker names no such units

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from training_moat.catalog import models as model_catalog
-from training_moat.catalog import tables
+from training_moat.catalog import relatives, tables
 from training_moat.core.errors import InputError
 from training_moat.core.machine import Chip
 from training_moat.core.serving_memory import Job
-from training_moat.core.units import BYTES_PER_VALUE
+from training_moat.core.units import BYTES_PER_VALUE, TERA
 from training_moat.core.workload import Transformer
 from training_moat.predict import requests, serving_software
 
@@ -94,6 +95,25 @@ def precision_of(
     if wanted in WEIGHTS_ALONE:
         return wanted, [f"{wanted} weights are multiplied in {used}, as GPTQ and AWQ engines do"]
     return wanted, requests.stand_in_notes(chip, wanted, used)
+
+
+def with_units(chip: Chip) -> tuple[Chip, list[str]]:
+    """(the chip, notes) with the likely rate of its 16-bit units (`relatives.likely_wide_peak`) where the chips table says that
+    it has such units, and only a narrower rate is published."""
+    if any(chip.peak_flops.get(name) for name in WIDEST_FIRST[:3]):
+        return chip, []
+    if "bf16" not in _formats_of_chips().get(chip.id, "").split(";"):
+        return chip, []
+    likely = relatives.likely_wide_peak(chip)
+    told = f"{chip.id} publishes no rate of its bf16 units; {likely.middle / TERA:.0f} TFLOP/s taken, as usual beside its {likely.source}"
+    return replace(chip, peak_flops={**chip.peak_flops, "bf16": likely.middle}), [told]
+
+
+@tables.kept()
+def _formats_of_chips() -> dict[str, str]:
+    """Formats that the makers say their chips multiply, by chip; at what rate may be unpublished."""
+    frame = tables.load("chips").dropna(subset="formats_supported")
+    return dict(zip(frame["id"], frame["formats_supported"], strict=True))
 
 
 def _said(case: Mapping[str, Any]) -> str | None:

@@ -74,8 +74,10 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
     request, machine = requests.of_machine(request)
     request, of_name = serving_formats.of_checkpoint(request)
     model = requests.model_of(request)
-    chip = requests.chip_of(request)
-    precision, notes = serving_formats.precision_of(request, chip, model)
+    published = requests.chip_of(request)
+    chip, rated = serving_formats.with_units(published)
+    usable = published if request.get("precision") is None else chip
+    precision, notes = serving_formats.precision_of(request, usable, model)
     kv_precision = requests.choice(request, "kv_precision", KV_PRECISIONS) or "bf16"
     if requests.whole(request, "cp") not in (None, 1):
         raise InputError("cp is not modelled for serving; expected 1 or null")
@@ -102,6 +104,7 @@ def parse(request: Mapping[str, Any], constants: Constants) -> ServingCase:
         + requests.counting_note(request, chip)
         + _head_note(request, model)
         + of_name
+        + rated
         + notes
         + more
         + _assumed_load(request)
