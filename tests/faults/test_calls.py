@@ -36,7 +36,8 @@ def test_a_wrong_call_is_one_sentence(arguments, says, capsys):
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_each_verb_says_what_it_does_in_its_own_words(verb, capsys):
+def test_each_verb_says_what_it_does_in_its_own_words(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")  # in a narrow window words are broken at their hyphens
     with pytest.raises(SystemExit) as caught:
         cli.main([verb, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
