@@ -89,3 +89,13 @@ def test_only_on_these_chips() -> None:
 def test_an_engine_that_cuts_by_layers_does_so_under_its_longer_name() -> None:
     plan = _one(chip="a100-80", chips=4, software="HF Transformers 4.57")["plan"]
     assert (plan["tp"], plan["pp"]) == (1, 4)
+
+
+@pytest.mark.parametrize("name", ["Optimum-Habana", "optimum habana 1.12", "habana"])
+def test_gaudis_own_software_is_optimum_habana(name: str) -> None:
+    """The figures that Intel publishes are Optimum Habana's (its pull request 1078)."""
+    named, meant = (
+        _one(chip="gaudi2", chips=1, software=asked) for asked in (name, "gaudi-software")
+    )
+    assert named["tpot_s"] == meant["tpot_s"]
+    assert not any("no measurements of the engine" in note for note in named["notes"])
