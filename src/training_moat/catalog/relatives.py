@@ -26,6 +26,9 @@ WIDE = ("bf16", "fp16")
 BUS = "host"
 """Topology of cards that talk over the bus of their server."""
 
+GRAPHICS_MEMORY = "gddr"
+"""Memory of graphics cards, several times as fast as the DDR that stands behind a faster tier."""
+
 
 @tables.kept()
 def _makers_own() -> list[Chip]:
@@ -37,19 +40,18 @@ def _makers_own() -> list[Chip]:
 @tables.kept()
 def rates(kind: str) -> tuple[float, float, float]:
     """Low end, median and high end of the published rates of one kind of link between chips (`scaleup`, `scaleout`), of buses
-    of servers (`host`), which are none, or of one memory tier (`sram`, `hbm`, `ddr`), in bytes per second."""
+    of servers (`host`), which are none, or of one memory tier (`sram`, `hbm`, `ddr`, `gddr`), in bytes per second."""
     known = _makers_own()
     if kind == BUS:
         published = [rate for chip in known if (rate := _bus_rate(chip))]
     else:
+        name = "ddr" if kind == GRAPHICS_MEMORY else kind
         found = [
-            getattr(chip, kind) if kind in chips.TOPOLOGIES else chip.tier(kind) for chip in known
+            getattr(chip, name) if name in chips.TOPOLOGIES else chip.tier(name)
+            for chip in known
+            if kind_of(chip, name) == kind
         ]
-        published = [
-            one.bytes_per_s
-            for one in found
-            if one is not None and one.bytes_per_s and getattr(one, "topology", None) != BUS
-        ]
+        published = [one.bytes_per_s for one in found if one is not None and one.bytes_per_s]
     low, middle, high = np.quantile(published, (ENDS[0], 0.5, ENDS[1]))
     return float(low), float(middle), float(high)
 
@@ -61,10 +63,13 @@ def _bus_rate(chip: Chip) -> float | None:
 
 
 def kind_of(chip: Chip, kind: str) -> str:
-    """The kind of link whose published rates say what a chip's may be: a card that talks over its server's bus has the rate
-    of buses, not of links between chips."""
-    bus = kind == "scaleup" and chips.row(chip.measured_as).get("scaleup_topology") == BUS
-    return BUS if bus else kind
+    """The kind of link or memory whose published rates say what a chip's may be: a card that talks over its server's bus has
+    the rate of buses, not of links between chips, and GDDR is not what stands behind HBM or SRAM."""
+    row = chips.row(chip.measured_as)
+    if kind == "scaleup" and row.get("scaleup_topology") == BUS:
+        return BUS
+    graphics = kind == "ddr" and str(row.get("ddr_type")).startswith("GDDR")
+    return GRAPHICS_MEMORY if graphics else kind
 
 
 def taken(chip: Chip, kind: str) -> tuple[float, str]:
@@ -87,7 +92,7 @@ def taken(chip: Chip, kind: str) -> tuple[float, str]:
         if inside < median(own):
             return inside, "that of its link inside a system"
         return float(median(own)), "the median of chips of its architecture and time"
-    return rates(kind)[1], "the median of the chips table"
+    return rates(kind_of(chip, kind))[1], "the median of the chips table"
 
 
 def _year(chip: Chip) -> float:
