@@ -12,7 +12,14 @@ from training_moat.contest.chip_assumptions import completed
 from training_moat.core import training_step as model_of_step
 from training_moat.core.errors import InputError
 from training_moat.core.plan import Plan
-from training_moat.predict import software, training, training_constants, training_nodes
+from training_moat.core.serving_memory import ServingPlan
+from training_moat.predict import (
+    serving_batch,
+    software,
+    training,
+    training_constants,
+    training_nodes,
+)
 from training_moat.predict.training_plans import SIZES
 
 CASE = {
@@ -511,3 +518,6 @@ def test_a_large_models_range_is_narrower_alone_in_a_batch_and_after_own_runs():
 )
 def test_googles_cubes_are_joined_by_optical_switches(chip, sliced):
     assert training_nodes.scaleup(chips.chip(chip)).sliced == sliced
+    networks = serving_batch.networks(chips.chip(chip))
+    own = networks.of(ServingPlan(tp=8, dp=8))[0].domain_chips
+    assert own == (64 if sliced else networks.scaleup.domain_chips)

@@ -30,6 +30,8 @@ BETWEEN = "fat_tree"
 """Topology of a network between servers."""
 BUS = "host"
 """Topology of the bus of a server: the measured one stands for it, whatever its generation."""
+OPTICALLY_SWITCHED = "google"
+"""Families, by how their names begin, whose cubes of chips optical switches join: TPU v4 and those after it with three axes."""
 
 
 @tables.kept()
@@ -63,7 +65,9 @@ def scaleup_fabric(chip: Chip) -> Fabric | None:
         return None
     if chip.scaleup.topology == "host":
         return host_fabric(chip.scaleup)
-    return from_link(chip.scaleup, **(_of_family().get(chip.family) or _stored_generic(False)))
+    found = from_link(chip.scaleup, **(_of_family().get(chip.family) or _stored_generic(False)))
+    cubes = found.topology == "torus3d" and chip.family.startswith(OPTICALLY_SWITCHED)
+    return replace(found, sliced=1) if cubes else found
 
 
 def host_fabric(link: Link) -> Fabric:

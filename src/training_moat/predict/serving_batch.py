@@ -9,7 +9,7 @@ import numpy as np
 
 from training_moat.catalog import relatives
 from training_moat.core import serving_memory, serving_step
-from training_moat.core.fabrics import Fabric
+from training_moat.core.fabrics import Fabric, of_slice
 from training_moat.core.machine import Chip, Tier
 from training_moat.core.serving_exchange import Exchange
 from training_moat.core.tiers import faster_tiers, home, room
@@ -98,7 +98,8 @@ class Networks:
     def of(self, plan: serving_step.ServingPlan) -> tuple[Fabric, Fabric, Fabric]:
         """(fabric of the plan's sums, server, scale-out): sums over more chips than the links join go over the bus."""
         inside = max(plan.tp, plan.expert_chips) <= self.scaleup.domain_chips
-        return (self.scaleup if inside else self.server), self.server, self.scaleout
+        near = of_slice(self.scaleup, plan.chips) if inside else self.server
+        return near, self.server, self.scaleout
 
 
 def networks(chip: Chip) -> Networks:

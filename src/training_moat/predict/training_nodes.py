@@ -15,9 +15,6 @@ from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.predict import interconnect
 from training_moat.predict.training_constants import Constants, below, kept_format
 
-OPTICALLY_SWITCHED = ("google",)
-"""Families whose cubes of chips optical switches join (TPU v4 and those after it with three axes)."""
-
 
 def node(constants: Constants, chip: Chip, precision: str) -> Node:
     """The chip in its cluster, links at the share of line rate that training sustains.
@@ -96,8 +93,7 @@ def scaleup(chip: Chip) -> Fabric:
     such link, its scale-out link does."""
     found = interconnect.scaleup_fabric(replace(chip, scaleup=relatives.scaleup(chip)))
     if found is not None:
-        cubes = found.topology == "torus3d" and chip.family.startswith(OPTICALLY_SWITCHED)
-        return replace(found, sliced=float(cubes))
+        return found
     outer = scaleout(chip)
     return Fabric(outer.bytes_per_s, outer.step_latency_s, outer.efficiency, domain_chips=1)
 
