@@ -23,7 +23,8 @@ def found() -> pd.DataFrame:
 
 def test_used_and_unusable_rows_are_all_rows(found: pd.DataFrame) -> None:
     counts = found.groupby("measured")["rows"].sum()
-    serving = len(fit_serving.usable_rows()) + counts["serving"]
+    used = sum(len(fit_serving.usable_rows(framework)) for framework in (False, True))
+    serving = used + counts["serving"]
     collectives = len(measured_collectives.usable_rows()) + counts["collectives"]
     assert serving == len(measured_serving.all_rows())
     assert collectives == len(measured_collectives.all_rows())

@@ -212,6 +212,34 @@ def test_a_request_meets_every_other_prefill_once() -> None:
     assert whole == pytest.approx(told[0].step.total * 129 + 64 * prefill_s)
 
 
+def test_without_a_captured_graph_the_chip_waits_for_the_host() -> None:
+    """The longer of the two counts: 80 layers of 1 ms beside 43 ms of weights, or beside a batch that takes longer."""
+    plan, m = serving_step.ServingPlan(), machine(hbm_gb=2000)
+    graph = serving_step.Software(layer_s=1e-5)
+    eager = replace(graph, eager_layer_s=1e-3, eager_expert_s=1e-3)
+
+    def step(model: Transformer, batch: float, stack: serving_step.Software) -> float:
+        job = serving_step.Job(batch, 1, 2)
+        return float(serving_step.serve(model, job, plan, m, stack).step.total)
+
+    assert step(LLAMA_70B, 1, graph) < 0.08
+    assert step(LLAMA_70B, 1, eager) == pytest.approx(0.08)
+    assert step(LLAMA_70B, 8192, eager) == pytest.approx(step(LLAMA_70B, 8192, graph))
+    # Every expert of a layer is asked for its tokens, touched or not.
+    layers = DEEPSEEK_V3.layers + DEEPSEEK_V3.moe_layers * DEEPSEEK_V3.experts
+    assert step(DEEPSEEK_V3, 1, eager) == pytest.approx(layers * 1e-3)
+
+
+def test_a_framework_copies_the_cache_for_every_token() -> None:
+    """Eight query heads a key-value head: joined (two passes over it), repeated (nine) and read (eight)."""
+    plan, m, job = (serving_step.ServingPlan(), machine(hbm_gb=2000), serving_step.Job(1, 32768, 2))
+    paged, copied = (
+        serving_step.serve(LLAMA_70B, job, plan, m, serving_step.Software(cache_copied=flag)).step
+        for flag in (0.0, 1.0)
+    )
+    assert copied.kv_cache / paged.kv_cache == pytest.approx(19.0)
+
+
 def test_prompts_that_fall_on_one_step_go_through_together() -> None:
     """63 short prompts within a request of four steps are four passes, not 63: the weights are read four times."""
     plan, m = serving_step.ServingPlan(tp=4, expert_tp=4), machine(hbm_gb=600)

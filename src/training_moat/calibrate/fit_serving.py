@@ -15,13 +15,14 @@ from training_moat.calibrate.random_effects import ROBUST_SCALE, robust, robust_
 from training_moat.catalog import chips, models, tables
 from training_moat.core import serving_step
 from training_moat.core.workload import layer_matmul_flops_per_token
-from training_moat.predict import serving_formats
+from training_moat.predict import serving_formats, serving_software
 from training_moat.predict.attainable import attainable
 from training_moat.predict.fitted import Key
 from training_moat.predict.records import mapped
 from training_moat.predict.serving_batch import Batch, Question, batches, evaluate
 from training_moat.predict.serving_constants import (
     FIXED,
+    HOSTED,
     SPECULATIVE,
     YEARLY,
     Constants,
@@ -166,9 +167,12 @@ def all_rows() -> pd.DataFrame:
     return rows
 
 
-def usable_rows() -> pd.DataFrame:
-    """The measured rows that physics allows."""
-    return reasons.usable(all_rows())
+def usable_rows(framework: bool = False) -> pd.DataFrame:
+    """The measured rows that physics allows: those of engines, or those of frameworks, which are fitted apart
+    (`fit_serving_frameworks`)."""
+    rows = reasons.usable(all_rows())
+    own = rows["software"].map(serving_software.is_framework) == framework
+    return rows[own].reset_index(drop=True)
 
 
 def row_weights(rows: pd.DataFrame) -> np.ndarray:
@@ -179,16 +183,24 @@ def row_weights(rows: pd.DataFrame) -> np.ndarray:
     return weight / np.sqrt(np.mean(weight**2))
 
 
-def _fitted(told: list[dict[str, list[Key]]], families: set[str]) -> list[Key]:
-    """The constants that the fit sets: the generic ones, then the factors of what was timed."""
+def _of_frameworks(key: Key) -> bool:
+    """Whether a constant is fitted on frameworks' rows: what they alone feel, and their own factors."""
+    level, owner, name = key
+    return name in HOSTED or (level == "software" and serving_software.is_framework(owner))
+
+
+def _fitted(told: list[dict[str, list[Key]]], families: set[str], later: bool) -> list[Key]:
+    """The constants that the fit sets: the generic ones, then the factors of what was timed; of its `later` stage, those of
+    frameworks alone."""
     of_maker = Counter(map(maker, families))
-    order = {name: place for place, name in enumerate(factors())}
+    order = {name: place for place, name in enumerate({**generic(), **factors()})}
 
     def is_fitted(key: Key) -> bool:
         level, owner, name = key
         # What the one family of a maker has is its own.
         alone = level == "maker" and of_maker[owner] == 1
-        return not alone and (name not in FIXED or owner in SPECULATIVE)
+        known = name in FIXED and owner not in SPECULATIVE
+        return not alone and not known and _of_frameworks(key) == later
 
     found = {key for one in told for keys in one.values() for key in keys if is_fitted(key)}
     return sorted(found, key=lambda key: (key[0] != "generic", *key[:2], order[key[2]]))
@@ -222,9 +234,10 @@ class Problem:
 
     A row's constants are those of its chip family and engine, its pair. `moves` says which of the fitted logarithms (`keys`)
     add up to that of each constant of each pair: a row's slopes by its two dozen constants give those by all factors.
+    What is `given` stays as it is, and only what frameworks have of their own is fitted beside it.
     """
 
-    def __init__(self, rows: pd.DataFrame) -> None:
+    def __init__(self, rows: pd.DataFrame, given: Mapping[Key, float] | None = None) -> None:
         self.rows, self.prepared = rows, batches(questions(rows))
         self.repeated = [_repeated(batch, len(generic())) for batch in self.prepared]
         self.whole_request = (rows["kind"] == "request").to_numpy()
@@ -232,7 +245,7 @@ class Problem:
         known = sorted(set(pairs))
         self.pair = np.array([known.index(pair) for pair in pairs])
         told = [speaking(*pair) for pair in known]
-        self.keys = _fitted(told, {family for family, _ in known})
+        self.keys = _fitted(told, {family for family, _ in known}, given is not None)
         self.moves = np.array(
             [
                 [
@@ -242,6 +255,9 @@ class Problem:
                 for pair, one in zip(known, told, strict=True)
             ]
         )
+        # What is fitted comes on top of what is not.
+        still = Constants({**(given or {}), **dict.fromkeys(self.keys, 1.0)})
+        self.base = np.log([still.of_pair(*pair) for pair in known])
         self.middle, self.width = _priors(self.keys)
         self.most = np.array([one.most for one in generic().values()])
         self.measured = np.log(np.concatenate([rows["seconds_per_token"], rows["ttft_s"]]))
@@ -270,7 +286,11 @@ class Problem:
 
     def errors(self, logs: np.ndarray) -> np.ndarray:
         """`_errors` by the fitted logarithms."""
-        return self._errors((self.moves @ logs)[None], self.prepared)[0]
+        return self._errors(self._own(logs)[None], self.prepared)[0]
+
+    def _own(self, logs: np.ndarray) -> np.ndarray:
+        """Logarithms of each pair's constants by the fitted ones."""
+        return np.asarray(self.base + self.moves @ logs)
 
     def cost(self, logs: np.ndarray, kept: np.ndarray) -> float:
         """Half the sum of the robust squares of errors and priors, of the rows `kept`."""
@@ -285,7 +305,7 @@ class Problem:
     def slopes(self, logs: np.ndarray) -> np.ndarray:
         """Forward differences of the errors by each of a row's constants."""
         steps = STEP * np.eye(len(generic()))[:, None]
-        moved = self._errors(self.moves @ logs + steps, self.repeated)
+        moved = self._errors(self._own(logs) + steps, self.repeated)
         return (moved - self.errors(logs)).T / STEP
 
     def downhill(

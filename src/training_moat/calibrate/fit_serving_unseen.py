@@ -132,10 +132,10 @@ def table(date: str) -> pd.DataFrame:
     fitted = problem.solve(problem.middle, np.ones(2 * len(problem.rows)))
     rows = problem.rows.assign(off=np.exp(problem.errors(fitted)[: len(problem.rows)]) - 1)
     values = problem.constants(fitted).values
-    records = [_record(key, value, rows.iloc[problem.about(key)]) for key, value in values.items()]
+    records = [record(key, value, rows.iloc[problem.about(key)]) for key, value in values.items()]
     for pair, own in rows.groupby(["chip", "software"]):
         for name, count in (("rows", len(own)), ("sources", own["source"].nunique())):
-            records.append(_record(("pair", "/".join(pair), name), count, own))
+            records.append(record(("pair", "/".join(pair), name), count, own))
     tested = held_out(problem)
     tested = tested.assign(off=tested["predicted"] / tested["seconds_per_token"] - 1)
     for column, found in (
@@ -145,11 +145,11 @@ def table(date: str) -> pd.DataFrame:
         level = "interval" if column == "level" else "held_out"
         for key, told in found.iterrows():
             own = tested[tested[column] == key]
-            records += [_record((level, str(key), name), told[name], own) for name in found]
+            records += [record((level, str(key), name), told[name], own) for name in found]
     return pd.DataFrame(records).assign(date=date, confirmed="yes")
 
 
-def _record(place: Key, value: float, rows: pd.DataFrame) -> dict[str, object]:
+def record(place: Key, value: float, rows: pd.DataFrame) -> dict[str, object]:
     """A constant at its `place`, and how far `off` the rows are that it rests on."""
     told: dict[str, object] = dict(zip(("level", "key", "constant"), place, strict=True))
     told |= {"value": float(f"{value:.4g}"), "rows": len(rows)}

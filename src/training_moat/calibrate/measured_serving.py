@@ -113,14 +113,15 @@ def bench_runs() -> pd.DataFrame:
     seconds = (value / own["output_len"]).where(metric == "latency", value / 1e3)
     seconds = seconds.where(metric != "user_output_speed", 1 / value)
     single_user = own["load"].fillna("").str.startswith("API, 1 user")
-    layered = own["framework"] == "llama.cpp"
+    alone = single_user | (own["framework"] == "llama.cpp")
+    layered = own["framework"].fillna("").map(_engine).isin(serving_software.cut_by_layers())
     side_by_side = own["n_chips"].where(~layered, 1)
     rows = own.assign(
         model=own["model_id"],
         chip=own["chip_id"].fillna(own["chip"].map(CHIPS)),
         software=_of_its_time(own["framework"], own["date"]),
         precision=own["format"].replace(FORMATS),
-        batch=own["batch_or_concurrency"].where(~(single_user | layered), 1),
+        batch=own["batch_or_concurrency"].where(~alone, 1),
         **{"tp": side_by_side, "pp": own["n_chips"].where(layered, 1), "dp": 1.0, "ep": 1.0},
         expert_tp=side_by_side,
         drafted=0.0,

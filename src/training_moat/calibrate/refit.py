@@ -10,7 +10,7 @@ import pandas as pd
 
 from training_moat.calibrate import (
     fit_collectives,
-    fit_serving_unseen,
+    fit_serving_frameworks,
     fit_training,
     goodput,
     measured_memory,
@@ -112,7 +112,11 @@ def tables_of(
 KINDS: dict[str, tuple[Callable[[str], dict[str, pd.DataFrame]], list[str]]] = {
     "training": (training_tables, ["level", "key", "constant"]),
     "serving": (
-        lambda date: {serving_constants.TABLE: fit_serving_unseen.table(date)},
+        lambda date: {serving_constants.TABLE: fit_serving_frameworks.table(date)},
+        ["level", "key", "constant"],
+    ),
+    "frameworks": (
+        lambda date: {serving_constants.TABLE: fit_serving_frameworks.second_stage(date)},
         ["level", "key", "constant"],
     ),
     "collectives": (
@@ -120,7 +124,8 @@ KINDS: dict[str, tuple[Callable[[str], dict[str, pd.DataFrame]], list[str]]] = {
         ["fabric", "constant", "source"],
     ),
 }
-"""What can be fitted: the tables it makes (the constants first) and the columns that name a constant."""
+"""What can be fitted: the tables it makes (the constants first) and the columns that name a constant. `serving` fits what
+frameworks have of their own as well, `frameworks` that alone."""
 
 
 def refit(kind: str, date: str) -> pd.DataFrame:

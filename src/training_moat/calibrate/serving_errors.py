@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from training_moat.calibrate import fit_serving, measured_makers
+from training_moat.calibrate import fit_serving, fit_serving_frameworks, measured_makers
 from training_moat.catalog import chips, models, tables
 from training_moat.core.serving_step import ServingPlan
 from training_moat.predict import engines, expert_exchange, serving, serving_constants
@@ -95,17 +95,29 @@ def held_out() -> pd.DataFrame:
 
 
 def unseen() -> pd.DataFrame:
-    """Error and interval coverage on what was held out, by what was held out: source, chip, family, model.
+    """Error and interval coverage on what was held out, by what was held out: source, chip, family, model; of engines, since
+    frameworks were fitted apart (`frameworks`).
 
     Columns: error (every row with the same weight), coverage (every source, chip, family or model with the same, as the
     intervals are made), coverage_of_rows, rows.
     """
     found = held_out()
+    found = found[found["what"] != fit_serving_frameworks.HELD]
     by = found.groupby("what")
     weighed = found[["mape", "coverage"]].mul(found["rows"], axis=0).groupby(found["what"]).sum()
     rows = by["rows"].sum()
     table = weighed.div(rows, axis=0).set_axis(["error", "coverage_of_rows"], axis=1)
     return table.assign(coverage=by["coverage"].mean(), rows=rows)
+
+
+def frameworks() -> dict[str, float]:
+    """What the second stage of the fit, of frameworks alone, says of the sources that it has not seen: how many there are,
+    with how many rows, the least and the greatest of their mean errors, and the mean share of their rows in the 90% range."""
+    found = held_out()
+    found = found[found["what"] == fit_serving_frameworks.HELD]
+    told = {"sources": len(found), "rows": int(found["rows"].sum())}
+    ends = {"least": float(found["mape"].min()), "most": float(found["mape"].max())}
+    return told | ends | {"inside": float(found["coverage"].mean())}
 
 
 def first_seen() -> tuple[pd.DataFrame, dict[str, float]]:

@@ -54,7 +54,9 @@ class Software:
     `prefill_share`: the part of others' prefill that meets a sequence while it decodes; the rest meets it before its first
     token. `mixed`: 1 where running sequences get their token in a prefill pass too (chunked prefill: Agrawal et al. 2024,
     section 4), 0 where they stand still. `copy_coupling`: 1 where attention copies that share experts wait for every copy's
-    prefill, 0 for none.
+    prefill, 0 for none. `eager_layer_s`, `eager_expert_s`: seconds in which the host starts the operations of a layer, and of
+    each expert of a layer, one by one, where no graph of them was captured; zero where one was. `cache_copied`: 1 where every
+    token's step writes the cache anew, once with the token at its end and once for each query head.
     """
 
     layer_s: Number = 0.0
@@ -75,6 +77,9 @@ class Software:
     copy_coupling: Number = 1.0
     first_token_s: Number = 0.0
     cast_s: Number = 0.0
+    eager_layer_s: Number = 0.0
+    eager_expert_s: Number = 0.0
+    cache_copied: Number = 0.0
     routing_spread: Number = 1.0
     """How freely a token's experts differ from those of the tokens beside it: 1 where routing is uniform, 0 where all
     take the same."""
@@ -143,7 +148,8 @@ def attention_core_s(
     model, job, plan, m, software = asked
     seen = attended_tokens(model, job.input_len + job.output_len / 2)
     groups = where(model.kv_lora_rank > 0, 1.0, model.heads / maximum(model.kv_heads, 1))
-    reads = power(groups, software.kv_reread)
+    # Joined: read and written. Repeated for the heads: read once, written and read by each.
+    reads = where(software.cache_copied > 0, 3 + 2 * groups, power(groups, software.kv_reread))
     read = (
         tokens * seen * kv_values_per_token(model) * job.kv_bytes / kv_shards(model, plan) * reads
     )
@@ -254,7 +260,17 @@ def _step_in_parts(asked: Service, batch: Number, where_: Placement, parts: Numb
     exchange = layered * exchange_s(model, plan, m, tokens, software.exchange)
     exposed = exposed_s(exchange, beside, parts)
     sums = layered * sums_s(model, plan, m, tokens)
-    return StepSeconds(weights, cache, sums + exposed, started + per_token * scheduling)
+    chip = weights + cache + sums + exposed + started
+    waited = maximum(parts * per_token * drafting * eager_pass_s(model, software) - chip, 0.0)
+    return StepSeconds(weights, cache, sums + exposed, started + waited + per_token * scheduling)
+
+
+def eager_pass_s(model: Transformer, software: Software) -> Number:
+    """Seconds in which the host starts all operations of one pass where no graph of them was captured. The host runs ahead of
+    the chip, which waits only where it is done sooner (vllm_pull_1926); each expert is asked for its tokens in turn
+    (transformers, modeling_qwen2_moe.py)."""
+    experts = model.moe_layers * model.experts * software.eager_expert_s
+    return model.layers * software.eager_layer_s + experts
 
 
 def accepted_tokens(job: Job, software: Software) -> Number:
@@ -293,7 +309,7 @@ def _prefill_pass_s(asked: Service, where_: Placement, tokens: Number) -> Number
     fastest = in_parts(1.0)
     if software.exchange is not None:
         fastest = minimum(fastest, in_parts(software.exchange.micro_batches))
-    return fastest
+    return maximum(fastest, eager_pass_s(model, software))
 
 
 def _scores_s(asked: Service) -> Number:

@@ -25,7 +25,7 @@ SAME_KERNELS = (
 )
 NOTHING_TIMED = "no serving engine has been measured on {}; typical overheads stand in"
 
-NOT_USUAL = ("llama.cpp", "lmdeploy", "gaudi-software")
+NOT_USUAL = ("llama.cpp", "lmdeploy", "gaudi-software", "transformers")
 """Engines that nobody means who names none; of Gaudi's own software, batches that start and end together were timed."""
 
 ENOUGH_ROWS = 20

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
+import pandas as pd
+
 from training_moat.catalog import tables
 
 Key = tuple[str, str, str]
@@ -22,7 +24,11 @@ class Fitted:
     @classmethod
     def stored(cls, table: str) -> Self:
         """The constants that a table stores."""
-        frame = tables.load(table)
+        return cls.of(tables.load(table))
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Self:
+        """The constants of such a table."""
         keys = zip(frame["level"], frame["key"], frame["constant"], strict=True)
         return cls(dict(zip(keys, frame["value"].astype(float), strict=True)))
 

@@ -137,7 +137,7 @@ def answer(
     memory = {name: size / GIB for name, size in vars(found.memory).items()}
     memory["total"] = sum(memory.values())
     known_as = constants.level(asked.chip.id, asked.chip.family, asked.software)
-    low, high = constants.interval(known_as)
+    low, high = constants.interval(known_as, known.interval_kind(asked.software))
     tokens_per_s = time.tokens_per_s
     cost = {}
     if (price := case.price_usd_per_chip_hour) is not None:

@@ -14,9 +14,16 @@ from training_moat.core.machine import Chip, Tier
 from training_moat.core.serving_exchange import Exchange
 from training_moat.core.tiers import faster_tiers, home, room
 from training_moat.core.workload import Transformer
-from training_moat.predict import expert_exchange, interconnect, serving_formats, sustained
+from training_moat.predict import (
+    expert_exchange,
+    interconnect,
+    serving_formats,
+    serving_software,
+    sustained,
+)
 from training_moat.predict.expert_exchange import ExpertExchange
 from training_moat.predict.records import stacked_once
+from training_moat.predict.serving_constants import HOSTED
 
 ACTIVATION_SHARE = 0.02
 SMALLEST_CHUNK = 128.0
@@ -130,6 +137,9 @@ class Load:
     bytewide_ffn: bool
     bytewide_attention: bool
     bandwidth_cap: float
+    framework: bool
+    """Whether the host starts every operation, the cache is copied in every step and each expert is asked for its tokens in
+    turn."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +203,7 @@ def _load(question: Question) -> Load:
         used in serving_formats.BYTEWIDE,
         wide in serving_formats.BYTEWIDE,
         sustained.bandwidth_share(chip),
+        serving_software.is_framework(question.software),
     )
 
 
@@ -201,7 +212,7 @@ def _alike(questions: Sequence[Question]) -> list[np.ndarray]:
     groups: dict[tuple, list[int]] = {}
     for position, q in enumerate(questions):
         formats = (q.precision, q.kv_precision, q.attention)
-        load = (q.batch, q.input_len, q.output_len, q.drafted, q.copies)
+        load = (q.batch, q.input_len, q.output_len, q.drafted, q.copies, q.software)
         groups.setdefault((id(q.model), id(q.chip), *formats, *load), []).append(position)
     return [np.array(where) for where in groups.values()]
 
@@ -272,7 +283,9 @@ def software_of(batch: Batch, values: Mapping[str, np.ndarray]) -> serving_step.
     """The engines of a batch, with constants as arrays."""
     names = serving_step.Software.__dataclass_fields__
     fitted = {name: values[name] for name in names if name in values}
-    return serving_step.Software(**fitted, exchange=batch.exchange)
+    framework = np.where(batch.load.framework, 1.0, 0.0)
+    fitted |= {name: framework * values[name] for name in HOSTED}
+    return serving_step.Software(**fitted, cache_copied=framework, exchange=batch.exchange)
 
 
 def accepted_tokens(batch: Batch, values: Mapping[str, np.ndarray]) -> np.ndarray:

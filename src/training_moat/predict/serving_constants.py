@@ -62,6 +62,9 @@ def factors() -> dict[str, Constant]:
 FIXED = ("tokens_per_step",)
 """Constants whose generic value is known and not fitted: without speculative decoding a pass yields one token."""
 
+HOSTED = ("eager_layer_s", "eager_expert_s")
+"""Constants that frameworks alone feel (`serving_software.frameworks`): fitted on their runs, with all others given."""
+
 SPECULATIVE = ("cerebras", "sambanova")
 """Engines with a fitted `tokens_per_step`: their makers publish speeds at which the data sheet's bandwidth could not
 read the weights once a token."""
@@ -152,6 +155,11 @@ def known_as(sources: int, family: bool, engine: bool) -> str:
     return "family" if family and engine else "generic"
 
 
+def interval_kind(engine: str) -> str:
+    """The kind of run whose errors set an engine's interval (`Fitted.interval`): frameworks have their own."""
+    return "framework_" if serving_software.is_framework(engine) else ""
+
+
 @dataclass(frozen=True)
 class Constants(Fitted):
     """Values by (level, key, constant); levels are generic, class, maker, family, software, port (a family and an engine)
@@ -170,11 +178,12 @@ class Constants(Fitted):
         pairs = list(zip(families, engines, strict=True))
         place = {pair: index for index, pair in enumerate(dict.fromkeys(pairs))}
         where = np.array([place[pair] for pair in pairs])
-        table = np.array([self._of_pair(*pair) for pair in place])
+        table = np.array([self.of_pair(*pair) for pair in place])
         most = [one.most for one in generic().values()]
         return dict(zip(generic(), np.minimum(table, most)[where].T, strict=True))
 
-    def _of_pair(self, family: str, engine: str) -> list[float]:
+    def of_pair(self, family: str, engine: str) -> list[float]:
+        """Every constant for a chip family and an engine, whatever its limit."""
         starts = {("generic", "all", name): one.start for name, one in generic().items()}
         return [
             prod(

@@ -110,7 +110,21 @@ def compiled() -> frozenset[str]:
 
 
 @tables.kept()
-def _cut_by_layers() -> frozenset[str]:
+def frameworks() -> frozenset[str]:
+    """Software for training as well, which starts every operation of a pass from the host, joins the cache with each new
+    token's and repeats it for all query heads (Hugging Face's transformers, `DynamicCache.update` and `repeat_kv`), and asks
+    each expert in turn."""
+    return frozenset(tables.load(TABLE).query("kind == 'framework'")["engine"])
+
+
+def is_framework(engine: str) -> bool:
+    """Whether a calibrated engine is a framework."""
+    return engine in frameworks()
+
+
+@tables.kept()
+def cut_by_layers() -> frozenset[str]:
+    """Engines that give each of several chips successive layers unless told otherwise."""
     return frozenset(tables.load(TABLE).query("cuts == 'layers'")["engine"])
 
 
@@ -122,7 +136,7 @@ def cuts_by_layers(asked: Any, calibrated: str) -> bool:
         if lineage(calibrated)[0] in spellings().values()
         else spelled(str(asked), measured=False)
     )
-    return spellings(measured=False).get(word or "", calibrated) in _cut_by_layers()
+    return spellings(measured=False).get(word or "", calibrated) in cut_by_layers()
 
 
 def lineage(engine: str) -> tuple[str, str]:

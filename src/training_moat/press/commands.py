@@ -339,7 +339,7 @@ def _seeds(text: str) -> list[int]:
     "fit the model's constants on the measurements",
     "moat calibrate training",
     argument(
-        "kind", metavar="training|serving|collectives", nargs="?", default="training",
+        "kind", metavar="training|serving|frameworks|collectives", nargs="?", default="training",
         help="whose constants (default: training)",
     ),
 )  # fmt: skip
