@@ -232,6 +232,16 @@ def test_software_for_gpus_on_another_kind_of_chip_is_told(name, chip, told):
     assert any("no measurements of this software" in note for note in notes) == (name == "unsloth")
 
 
+@pytest.mark.parametrize(
+    ("name", "level"), [("BMTrain", "family"), ("unsloth", "family"), ("megatron-core", "measured")]
+)
+def test_what_nobody_timed_is_not_called_measured(name, level):
+    """Two sources of other unnamed programs had made every unknown one "measured", beside the note that nobody measured it."""
+    case = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 8, "software": name}
+    answer = training.predict([case | {"seq_len": 4096, "global_batch": 64}])[0]
+    assert answer["calibration"] == level
+
+
 def test_olmos_trainers_are_two():
     """allenai/OLMo, olmo/config.py: FSDP and nothing that splits a model; OLMo-core has all three."""
     assert set(stacks["olmo"].lacks) == {"tp", "pp", "cp"} and not stacks["olmo-core"].lacks

@@ -200,7 +200,7 @@ def as_table(fitted: Fit, rows: Rows, intervals: pd.DataFrame, date: str) -> pd.
 
 def support_table(rows: Rows) -> pd.DataFrame:
     """How many sources speak for each chip and family, by width of the matmuls and dense or with experts, and for each
-    name of software, dense or with experts."""
+    name of software, dense or with experts; for `other` none, which is many programs of which no factor is fitted."""
     frame = rows.frame.assign(family=families(rows.frame), width=widths(rows.frame))
     experts = frame["experts"] > 0
     groups = [
@@ -210,6 +210,7 @@ def support_table(rows: Rows) -> pd.DataFrame:
     ] + [
         (key, support_name(SOFTWARE, mixed), group)
         for (key, mixed), group in frame.groupby(["label", experts])
+        if key != "other"
     ]
     records = []
     for key, name, group in groups:
