@@ -2,6 +2,7 @@
 
 import pytest
 
+from training_moat.catalog import tables
 from training_moat.predict import serving, software, training
 
 MIXTURE = {
@@ -273,3 +274,54 @@ def test_gradients_of_bare_weights_have_their_type_but_in_megatrons_buffers():
     for name, size in (("torchtitan", 2.0), ("accelerate", 2.0), ("megatron-core", 4.0)):
         assert software.gradient_bytes(stacks[name], "bf16", 3, master_weights=False) == size
         assert software.gradient_bytes(stacks[name], "bf16", 3) == 4.0
+
+
+def test_what_is_known_of_a_program_stands_in_its_row():
+    """Each column moved to another row moves what is said; the table has no other place."""
+    columns = (
+        "trains_by_peft",
+        "redone_unasked",
+        "own_four_bits",
+        "written_for",
+        "unfused",
+        "untimed",
+    )
+    frame = tables.load(software.TABLE).set_index("name")
+    assert frame.loc["composer", list(columns)].isna().all()
+    frame.loc["composer", "trains_by_peft"] = frame.loc["composer", "untimed"] = 1
+    frame.loc["composer", "redone_unasked"] = "every other layer"
+    frame.loc["composer", "written_for"] = "nvidia;amd"
+    run = {"model": "llama3.1-8b", "chips": 8, "software": "composer", "seq_len": 4096, "global_batch": 64}  # fmt: skip
+    cases = (
+        (run | {"chip": "h100-sxm"}, "composer does every other layer again unless told otherwise"),
+        (run | {"chip": "h100-sxm"}, "no measurements of this software"),
+        (run | {"chip": "tpu-v5p"}, "composer is written for GPUs"),
+        (run | {"chip": "h100-sxm", "lora_rank": 16, "base_precision": "nf4"}, "as PEFT has it"),
+    )
+
+    def told() -> list[bool]:
+        answers = training.predict([case for case, _ in cases])
+        pairs = zip(answers, cases, strict=True)
+        return [any(note in said for said in answer["notes"]) for answer, (_, note) in pairs]
+
+    assert not any(told())
+    with tables.replaced(software_stacks=frame.reset_index()):
+        assert all(told())
+
+
+def test_weights_of_four_bits_and_stacks_of_before_fused_attention_are_told_by_their_rows():
+    nf4 = {"model": "llama3.1-8b", "chip": "h100-sxm", "chips": 1, "seq_len": 4096, "global_batch": 8}  # fmt: skip
+    nf4 |= {"lora_rank": 16, "base_precision": "nf4", "released": "2024-03"}
+    for name, kept in (("torchtune", False), ("transformers", True)):
+        notes = training.predict([nf4 | {"software": name}])[0]["notes"]
+        assert any("keeps the inputs of all frozen products" in note for note in notes) == kept
+    assert {name for name, one in stacks.items() if one.unfused} == {
+        name for name, one in stacks.items() if one.stack in ("megatron-2021", "deepspeed")
+    }
+
+
+def test_software_that_nobody_timed_has_no_line_of_a_measured_source():
+    timed = set(tables.load("training_stacks")["software"])
+    untimed = {name for name, one in stacks.items() if one.untimed}
+    assert untimed & timed == {"other"}
+    assert {name for name in set(stacks) - timed if stacks[name].stack == "other"} <= untimed

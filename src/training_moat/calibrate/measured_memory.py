@@ -98,9 +98,10 @@ def fit_reserve(rows: Rows) -> tuple[float, float]:
 def runs_that_fit() -> Rows:
     """Runs of stacks with fused attention whose sources say what was recomputed: no peak was read, but they ran."""
     rows = runs()
-    stacks = ~rows.frame["stack"].isin((*software.UNFUSED_STACKS, "maxtext", "pytorch-xla"))
+    stack = rows.frame["stack"]
+    fused = software.of_labels(stack, "unfused").eq(0) & ~stack.isin(("maxtext", "pytorch-xla"))
     stated = rows.frame["source"].isin(RECOMPUTATION_STATED)
-    return rows.take((stacks & stated).to_numpy())
+    return rows.take((fused & stated).to_numpy())
 
 
 def fit_fused_reserve(rows: Rows) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -109,28 +110,39 @@ def tables_of(
     return {training_constants.TABLE: table, UNSEEN_TABLE: unseen_table(rows, unseen, date)}
 
 
-KINDS: dict[str, tuple[Callable[[str], dict[str, pd.DataFrame]], list[str]]] = {
-    "training": (training_tables, ["level", "key", "constant"]),
-    "serving": (
+class Kind(NamedTuple):
+    """What can be fitted: the tables it makes on a date (the constants first), the columns that name a constant, and how long
+    it takes, in words."""
+
+    build: Callable[[str], dict[str, pd.DataFrame]]
+    keys: list[str]
+    takes: str
+
+
+KINDS = {
+    "training": Kind(training_tables, ["level", "key", "constant"], "minutes"),
+    "serving": Kind(
         lambda date: {serving_constants.TABLE: fit_serving_frameworks.table(date)},
         ["level", "key", "constant"],
+        "half an hour",
     ),
-    "frameworks": (
+    "frameworks": Kind(
         lambda date: {serving_constants.TABLE: fit_serving_frameworks.second_stage(date)},
         ["level", "key", "constant"],
+        "seconds",
     ),
-    "collectives": (
+    "collectives": Kind(
         lambda date: {fit_collectives.TABLE: fit_collectives.table(date)},
         ["fabric", "constant", "source"],
+        "seconds",
     ),
 }
-"""What can be fitted: the tables it makes (the constants first) and the columns that name a constant. `serving` fits what
-frameworks have of their own as well, `frameworks` that alone."""
+"""`serving` fits what frameworks have of their own as well, `frameworks` that alone."""
 
 
 def refit(kind: str, date: str) -> pd.DataFrame:
     """Fit one set of constants, store its tables, and return the constants that moved by over a thousandth."""
-    build, keys = KINDS[kind]
+    build, keys, _ = KINDS[kind]
     made = build(date)
     name, table = next(iter(made.items()))
     stored = (paths.data_folder() / f"{name}.csv").exists()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from training_moat.catalog import dates, spelling, tables
+from training_moat.catalog import dates, descriptor, spelling, tables
 from training_moat.core.errors import unknown
 from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import WEIGHT_BYTES
@@ -28,19 +28,9 @@ UNFUSED = dict.fromkeys(("megatron-core", "megatron-2023"), "megatron-2021")
 FUSED_SINCE = 2023.0
 """The year from which these stacks have fused attention (FlashAttention is of May 2022: Dao et al. 2022): a later run whose
 scores are written out all the same, as a chip or a library lacks the kernel, is otherwise the stack of its day."""
-UNFUSED_STACKS = ("megatron-2021", "deepspeed")
-"""Stacks of before fused attention. Their runs had no sequence parallelism and recomputed whole layers (Narayanan et al.
-2021, section 3.5; both came with Korthikanti et al. 2022)."""
 PYTORCH_STACKS = ("fsdp", "pytorch-eager")
 """Stacks that run PyTorch's own compiler and sharding, which are tuned on Nvidia's chips; on other makers' GPUs they are ports
 (public PyTorch on MI300X against Nvidia's: SemiAnalysis 2024)."""
-GPU_VENDORS = ("NVIDIA", "AMD")
-GPU_STACKS = ("megatron-core", "megatron-2021", "megatron-2023", "megatron-2026")
-GPU_NAMES = ("thunder", "halo", "nmoe", "unsloth")
-"""Stacks whose kernels are for GPUs (CUDA, which HIP takes over, or Triton): Megatron's kin and those on Transformer Engine or
-kernels of their own. What others of them run as are ports under names of their own (MindSpeed; Habana's Megatron-LM)."""
-UNTIMED = ("other", "unsloth")
-"""Names of the class `other` of which no run was timed."""
 
 DISPATCHERS = {
     "all-to-all": (0.0, 0.0, 0.0),
@@ -107,6 +97,12 @@ class Software:
     scatters_every: float = 0.0
     pads_by_masks: float = 0.0
     adapters_as: str = ""
+    trains_by_peft: float = 0.0
+    redone_unasked: str = ""
+    own_four_bits: float = 0.0
+    written_for: str = ""
+    unfused: float = 0.0
+    untimed: float = 0.0
 
     @property
     def lacks(self) -> dict[str, str]:
@@ -131,6 +127,11 @@ class Software:
             return 0.0
         scripts = {one.adapters_as for one in all_software().values()}
         return WEIGHT_BYTES if self.name in scripts else 4.0
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """How the names of the makers begin, in small letters, for whose chips alone it is written; none: for any."""
+        return tuple(filter(None, self.written_for.split(descriptor.SEPARATOR)))
 
     def ported_to(self, chip: Chip) -> bool:
         """Whether a chip runs this stack as a port (`PYTORCH_STACKS`)."""
@@ -253,7 +254,7 @@ def default_name(chip: Chip) -> str:
     """The stack that a chip's published runs use, where the caller names none."""
     if chip.family.startswith("google"):
         return "maxtext"
-    if chip.vendor.upper().startswith(("NVIDIA", "AMD")):
+    if chip.vendor.lower().startswith(all_software()[REFERENCE_STACK].makers):
         return REFERENCE_STACK
     return _of_vendors().get(chip.vendor.split()[0].lower(), "other") if chip.vendor else "other"
 
@@ -265,9 +266,8 @@ def is_others(software: Software, chip: Chip) -> bool:
 
 
 def lacks_port(software: Software, chip: Chip) -> bool:
-    """Whether a stack is written for GPUs alone (`GPU_STACKS`, `GPU_NAMES`), and a chip is none."""
-    written = software.stack in GPU_STACKS or software.name in GPU_NAMES
-    return written and not chip.vendor.upper().startswith(GPU_VENDORS)
+    """Whether a stack is written for chips of some makers alone, and a chip is another maker's."""
+    return bool(software.makers) and not chip.vendor.lower().startswith(software.makers)
 
 
 def of_labels(labels: pd.Series, field: str) -> pd.Series:

@@ -21,21 +21,21 @@ from training_moat.core.plan import (
 from training_moat.core.training_step import StepTime
 from training_moat.core.units import GB, GIB, TERA
 from training_moat.core.workload import Transformer
-from training_moat.predict import adapted_products, beyond
+from training_moat.predict import adapted_products, beyond, frozen_layers
 from training_moat.predict import training_constants as known
 from training_moat.predict.attainable import attainable
 from training_moat.predict.own_runs import ALLOWED, Shift
 from training_moat.predict.run_costs import run_costs
-from training_moat.predict.software import UNTIMED, is_others, lacks_port
+from training_moat.predict.software import is_others, lacks_port
 from training_moat.predict.training_batch import Evaluated
 from training_moat.predict.training_constants import Constants
 from training_moat.predict.training_plans import SIZES, Costs, lacks_note
-from training_moat.predict.training_settings import BASE_BYTES, Setting
+from training_moat.predict.training_settings import Setting
 from training_moat.predict.training_tables import Rows
 
 LEVEL_NAMES = {code: word for word, code in RECOMPUTE_LEVELS.items()}
 OFFLOAD_NAMES = {code: word for word, code in OFFLOAD_LEVELS.items()}
-BASE_NAMES = {size: word for word, size in BASE_BYTES.items()}
+BASE_NAMES = {size: word for word, size in frozen_layers.BASE_BYTES.items()}
 AWAY_NAMES = {code: word for word, code in ACTIVATION_OFFLOAD_LEVELS.items()}
 PARTS = tuple(f.name for f in fields(StepTime))
 HELD = ("weights", "gradients", "optimizer", "activations", "workspace")
@@ -307,7 +307,7 @@ class _Remarks:
         several = rows.chips > 1
         unjoined = of_settings(lambda one: relatives.scaleup(one.chip) is None) & several
         assumed = of_settings(lambda one: relatives.lacks_link(one.chip)) & several
-        unmeasured = of_settings(lambda one: one.software.name in UNTIMED)
+        unmeasured = of_settings(lambda one: one.software.untimed > 0)
         others = of_settings(lambda one: is_others(one.software, one.chip))
         unported = of_settings(lambda one: lacks_port(one.software, one.chip))
         lacking = of_settings(lambda one: bool(one.software.lacks))

@@ -20,13 +20,7 @@ from training_moat.core.units import BYTES_PER_VALUE
 from training_moat.core.workload import Transformer
 from training_moat.predict.attainable import UNIT_WIDTHS, Attainable, attainable
 from training_moat.predict.fitted import Fitted
-from training_moat.predict.software import (
-    BEFORE_2,
-    REFERENCE_KERNELS,
-    REFERENCE_STACK,
-    UNFUSED_STACKS,
-    Software,
-)
+from training_moat.predict.software import BEFORE_2, REFERENCE_KERNELS, REFERENCE_STACK, Software
 
 TABLE = "calibration_training"
 
@@ -253,7 +247,7 @@ def reserve(
     GPUs, of which a chip with no memory but its cores' (`cores_alone`) has none."""
     if cores_alone:
         return 0.0, 0.0
-    if software.stack in UNFUSED_STACKS:
+    if software.unfused:
         return constants.generic("reserve_bytes"), constants.generic("reserve_share")
     return constants.generic("reserve_bytes_fused"), 0.0
 

@@ -9,13 +9,10 @@ from typing import Any, NamedTuple
 
 from training_moat.catalog import dates
 from training_moat.core import tiers
-from training_moat.core.adapters import ALL_ADAPTED
 from training_moat.core.errors import InputError, nearest
 from training_moat.core.machine import Chip
 from training_moat.core.optimizer_states import (
     FACTORED,
-    NF4_BYTES,
-    NF4_PLAIN_BYTES,
     OPTIMIZER_BYTES,
     ORTHOGONAL,
     WEIGHT_BYTES,
@@ -29,33 +26,15 @@ from training_moat.core.plan import (
     STREAM_BYTES,
 )
 from training_moat.core.units import TERA
-from training_moat.predict import adapted_products, request_fields, requests, usual_dispatchers
+from training_moat.predict import frozen_layers, request_fields, requests, usual_dispatchers
 from training_moat.predict import software as stacks
 from training_moat.predict.software import Software
 
 STORE_NOTE = "weights, gradients and optimizer states are in one store outside the chips, which streams them in layer by layer"
 IDLE_NOTE = "activations stay in the SRAM beside the cores; the HBM holds nothing in training"
-ADAPTERS_NOTE = "adapters are taken to be on every dense product of every layer"
-KEEPING_NOTE = "bitsandbytes before 0.43.2 keeps the inputs of all frozen products"
-KEPT_BEFORE = dates.span("2024-08")[0]
-"""bitsandbytes 0.43.2, of the end of July 2024, lets the inputs of frozen products go, which its forward pass had kept (its
-CHANGELOG: "activations being unnecessary for frozen parameters, yet the memory for them was still erroneously allocated")."""
-PEFT_STACKS = ("transformers", "accelerate", "trl", "llama-factory", "unsloth")
-"""How the names of software begin that trains adapters with Hugging Face's PEFT."""
-RECOMPUTED_UNASKED = {
-    "maxtext": "all layers",
-    "torchtitan": "every other layer",
-    "llama-factory": "all layers",
-}
-"""What software does again unless told otherwise (MaxText, configs/base.yml: remat_policy 'full'; torchtitan, config/job_config.py:
-activation_checkpoint mode "selective" with option "2"; LLaMA-Factory, hparams/model_args.py: disable_gradient_checkpointing False)."""
-OWN_FOUR_BITS = ("torchtune",)
-"""Software whose weights of four bits are not bitsandbytes' (torchtune takes torchao's)."""
 OWN_HOST_NOTE = "the host's memory is read and written at four fifths of the rate at which the chip's own processor has it"
 HOST_NOTE = "the host's link and memory are taken as one PCIe 4.0 x16 link's worth a chip"
 NO_HOST = "activations of such chips stay beside their cores"
-BASE_BYTES = {"nf4": NF4_BYTES, "nf4-plain": NF4_PLAIN_BYTES}
-"""Formats in which frozen weights beside adapters are kept, 16 bits apart, by bytes of a weight."""
 _VERSION = re.compile(r"[\s_=-]+v?\d+(?:[.-]\d+)*$", re.IGNORECASE)
 """The number of a release behind a stack's name."""
 
@@ -198,10 +177,7 @@ def settle(case: Mapping[str, Any]) -> Setting:
     dispatcher = requests.choice(case, "dispatcher", tuple(stacks.DISPATCHERS))
     graphs = requests.choice(case, "graphs", tuple(GRAPH_LEVELS))
     level, share = _recompute(case)
-    base, targets = _base_bytes(case), adapted_products.told(case, rank)
-    kept_all = base < WEIGHT_BYTES and _keeps_inputs(software, released)
-    assumed = [ADAPTERS_NOTE] * bool(rank and targets is None) + [KEEPING_NOTE] * kept_all
-    on = ALL_ADAPTED if targets is None else targets
+    frozen = frozen_layers.told(case, rank, software, released)
     setting = Setting(
         chip=chip,
         precision=precision,
@@ -216,16 +192,22 @@ def settle(case: Mapping[str, Any]) -> Setting:
         exchange=_exchange(case, software, chip, released, dispatcher),
         dispatcher=dispatcher,
         lora_rank=rank,
-        base_bytes=base,
-        lora_targets=on,
-        inputs_kept=ALL_ADAPTED if kept_all else on,
+        base_bytes=frozen.base_bytes,
+        lora_targets=frozen.targets,
+        inputs_kept=frozen.inputs_kept,
         shard_group=requests.whole(case, "shard_group") or 0,
         offload=0,
         released=released,
         chunked_loss=requests.flag(case, "chunked_loss"),
         narrow_gather=requests.flag(case, "narrow_gather"),
         graphs=software.graphs if graphs is None else float(GRAPH_LEVELS[graphs]),
-        notes=requests.machine_note(case) + requests.chip_notes(case) + notes + unknown + assumed,
+        notes=[
+            *requests.machine_note(case),
+            *requests.chip_notes(case),
+            *notes,
+            *unknown,
+            *frozen.notes,
+        ],
     )
     _read_states(case, setting)
     setting.matmul_flops = _matmul_flops(case, setting)
@@ -247,24 +229,6 @@ def _recompute(case: Mapping[str, Any]) -> tuple[int | None, float | None]:
     if word is None and share is not None:  # the share is one of full recomputation
         word = "full" if share else "none"
     return None if word is None else RECOMPUTE_LEVELS[word], share
-
-
-def _base_bytes(case: Mapping[str, Any]) -> float:
-    """Bytes of a frozen weight of a layer."""
-    if case.get("base_precision") in ("bf16", "fp16", "bfloat16", "float16"):
-        return WEIGHT_BYTES
-    word = requests.choice(case, "base_precision", tuple(BASE_BYTES))
-    if word and not requests.whole(case, "lora_rank", 0):
-        raise InputError(
-            f"base_precision {word} is of frozen weights; expected a lora_rank with it"
-        )
-    return BASE_BYTES[word] if word else WEIGHT_BYTES
-
-
-def _keeps_inputs(software: Software, released: float | None) -> bool:
-    """Whether products with weights in four bits keep their inputs although these weights are frozen: bitsandbytes did before
-    `KEPT_BEFORE`."""
-    return software.name not in OWN_FOUR_BITS and released is not None and released < KEPT_BEFORE
 
 
 def _exchange(
@@ -362,7 +326,7 @@ def _settle_for_old_stacks(setting: Setting) -> None:
     """What stacks of before fused attention could not do is off unless the case asks for it."""
     if setting.flash_attention:
         return
-    if setting.sequence_parallel is None and setting.stack in stacks.UNFUSED_STACKS:
+    if setting.sequence_parallel is None and setting.software.unfused:
         setting.sequence_parallel = False
     if setting.recompute is None:
         setting.recompute = RECOMPUTE_LEVELS["full"]
@@ -374,7 +338,7 @@ def _settle_for_old_stacks(setting: Setting) -> None:
 def _settle_for_frozen_bits(setting: Setting) -> None:
     """Models with frozen layers in few bits are prepared by a function that turns recomputation on unless told otherwise (PEFT,
     prepare_model_for_kbit_training, use_gradient_checkpointing; Unsloth's has that of its own as default)."""
-    peft = setting.software.name.startswith(PEFT_STACKS)
+    peft = setting.software.trains_by_peft
     if setting.open_share and setting.base_bytes < WEIGHT_BYTES and peft:
         setting.recompute = RECOMPUTE_LEVELS["full"]
         setting.notes.append(
@@ -384,9 +348,10 @@ def _settle_for_frozen_bits(setting: Setting) -> None:
 
 def _unasked(setting: Setting, name: str | None) -> list[str]:
     """That the named software does layers again unless told otherwise, where a request leaves that open."""
-    if not (name and setting.open_share) or name not in RECOMPUTED_UNASKED:
+    redone = stacks.all_software()[name].redone_unasked if name else ""
+    if not (redone and setting.open_share):
         return []
-    usual = f"{name} does {RECOMPUTED_UNASKED[name]} again unless told otherwise"
+    usual = f"{name} does {redone} again unless told otherwise"
     return [f"recompute not given; the fastest that fits is taken, where {usual}"]
 
 

@@ -349,8 +349,8 @@ def calibrate(options: argparse.Namespace) -> None:
     from training_moat.calibrate import refit
 
     require_known("kind", options.kind, refit.KINDS, "calibrate")
-    takes = "fitting, and fitting again without each source, chip and family; this takes minutes"
-    print(takes, file=sys.stderr)
+    takes = refit.KINDS[options.kind].takes
+    print(f"fitting, and fitting again with sources left out; this takes {takes}", file=sys.stderr)
     changed = refit.refit(options.kind, date.today().isoformat())
     unmoved = "nothing changed by more than a thousandth"
     print(changed.to_string(index=False) if len(changed) else unmoved)
