@@ -11,7 +11,7 @@ import pandas as pd
 
 from training_moat.calibrate import fit_serving, fit_serving_unseen
 from training_moat.calibrate.fit_serving import Problem
-from training_moat.calibrate.fit_serving_unseen import record
+from training_moat.calibrate.fit_serving_unseen import fitted_records, record
 from training_moat.catalog import tables
 from training_moat.predict import serving_software
 from training_moat.predict.serving_constants import HOSTED, LEVELS, TABLE, Constants, interval_kind
@@ -49,14 +49,7 @@ def of_frameworks(whole: pd.DataFrame) -> pd.Series:
 def _records(given: Constants) -> list[dict[str, object]]:
     """The constants of frameworks beside those `given`, what their fit says of sources that it has not seen, and intervals."""
     problem = Problem(fit_serving.usable_rows(framework=True), given.values)
-    everything = np.ones(2 * len(problem.rows))
-    fitted = problem.solve(problem.middle, everything)
-    rows = problem.rows.assign(off=np.exp(problem.errors(fitted)[: len(problem.rows)]) - 1)
-    values = problem.constants(fitted).values
-    records = [record(key, value, rows.iloc[problem.about(key)]) for key, value in values.items()]
-    for pair, own in rows.groupby(["chip", "software"]):
-        for name, count in (("rows", len(own)), ("sources", own["source"].nunique())):
-            records.append(record(("pair", "/".join(pair), name), count, own))
+    records = fitted_records(problem)
     tested = held_out(problem)
     tested = tested.assign(off=tested["predicted"] / tested["seconds_per_token"] - 1)
     for level in LEVELS:

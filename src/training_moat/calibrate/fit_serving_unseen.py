@@ -129,13 +129,7 @@ def held_out_errors(tested: pd.DataFrame) -> pd.DataFrame:
 def table(date: str) -> pd.DataFrame:
     """The constants as `data/calibration_serving.csv` stores them: value, origin, date, residual."""
     problem = Problem(fit_serving.usable_rows())
-    fitted = problem.solve(problem.middle, np.ones(2 * len(problem.rows)))
-    rows = problem.rows.assign(off=np.exp(problem.errors(fitted)[: len(problem.rows)]) - 1)
-    values = problem.constants(fitted).values
-    records = [record(key, value, rows.iloc[problem.about(key)]) for key, value in values.items()]
-    for pair, own in rows.groupby(["chip", "software"]):
-        for name, count in (("rows", len(own)), ("sources", own["source"].nunique())):
-            records.append(record(("pair", "/".join(pair), name), count, own))
+    records = fitted_records(problem)
     tested = held_out(problem)
     tested = tested.assign(off=tested["predicted"] / tested["seconds_per_token"] - 1)
     for column, found in (
@@ -147,6 +141,18 @@ def table(date: str) -> pd.DataFrame:
             own = tested[tested[column] == key]
             records += [record((level, str(key), name), told[name], own) for name in found]
     return pd.DataFrame(records).assign(date=date, confirmed="yes")
+
+
+def fitted_records(problem: Problem) -> list[dict[str, object]]:
+    """What a fit to all rows gives: its constants, and how many rows and sources stand behind each chip with an engine."""
+    fitted = problem.solve(problem.middle, np.ones(2 * len(problem.rows)))
+    rows = problem.rows.assign(off=np.exp(problem.errors(fitted)[: len(problem.rows)]) - 1)
+    values = problem.constants(fitted).values
+    records = [record(key, value, rows.iloc[problem.about(key)]) for key, value in values.items()]
+    for pair, own in rows.groupby(["chip", "software"]):
+        for name, count in (("rows", len(own)), ("sources", own["source"].nunique())):
+            records.append(record(("pair", "/".join(pair), name), count, own))
+    return records
 
 
 def record(place: Key, value: float, rows: pd.DataFrame) -> dict[str, object]:
