@@ -23,6 +23,7 @@ from training_moat.calibrate.refit import UNSEEN_COLUMNS, UNSEEN_TABLE, interval
 from training_moat.catalog import chips as chip_catalog
 from training_moat.catalog import tables
 from training_moat.core.errors import Unpublished, require_known
+from training_moat.core.plan import fills_unequally
 from training_moat.core.training_step import model_flops_per_step
 from training_moat.core.units import BILLION
 from training_moat.core.workload import params
@@ -135,7 +136,7 @@ def dense_nvidia() -> pd.DataFrame:
 def reach(frame: pd.DataFrame) -> np.ndarray:
     """How much further log errors of every row scatter than those for which intervals are stored: by the width of its model, and
     where the router decides."""
-    routed = (frame["ep"] > 1) & (frame["uneven_routing"] > 0) & (frame["expert_capacity"] <= 0)
+    routed = fills_unequally(frame["ep"], frame["uneven_routing"], frame["expert_capacity"])
     routed = routed & (frame["experts"] > 0)
     return training_constants.reach(training_constants.load(), frame["hidden"], routed)
 

@@ -39,6 +39,11 @@ STREAM_BYTES = 2.0
 """A value that passes between layers and between chips: 16 bits, unless products take wider ones."""
 
 
+def fills_unequally(ep: Number, uneven_routing: Number, expert_capacity: Number) -> Number:
+    """Whether the router fills chips unequally: experts are spread over several, and nothing makes their shares equal."""
+    return (ep > 1) & (uneven_routing > 0) & (expert_capacity <= 0)
+
+
 @dataclass(frozen=True)
 class Plan:
     """One layout of a training run. Every field may be an array of the same length."""
@@ -231,8 +236,8 @@ class Plan:
 
     @property
     def routed(self) -> Number:
-        """Whether the router fills chips unequally: experts are spread over several, and nothing makes their shares equal."""
-        return (self.ep > 1) & (self.uneven_routing > 0) & (self.expert_capacity <= 0)
+        """Whether the router fills chips unequally (`fills_unequally`)."""
+        return fills_unequally(self.ep, self.uneven_routing, self.expert_capacity)
 
     @property
     def alone(self) -> Number:

@@ -253,40 +253,47 @@ def counting_note(case: Mapping[str, Any], chip: Chip) -> list[str]:
     return [f"chips counts {chip.id}, which is a card of {told[1]} {told[2]}s"]
 
 
+def _machine(case: Mapping[str, Any]) -> tuple[str, int] | None:
+    """(id of the chip, how many of it) of the machine that a case names in a chip's place; None where it names a chip."""
+    name = case.get("chip")
+    return chip_catalog.of_machine(name) if isinstance(name, str) else None
+
+
 def of_machine(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
     """(the case, notes) with the chips of a machine that it names in a chip's place: all of them, unless it says how many."""
-    name = case.get("chip")
-    found = chip_catalog.of_machine(name) if isinstance(name, str) else None
+    found = _machine(case)
     if found is None:
         return case, []
     chip, count = found
     if count == 1:
         return {**case, "chip": chip}, []
-    if all(case.get(size) is None for size in ("chips", "tp", "pp", "dp")):
-        return {**case, "chip": chip, "chips": count}, [f"{shown(name)} is {count} {chip}, all taken"]  # fmt: skip
+    taken, notes = whole_machine(case, ("chips", "tp", "pp", "dp"))
+    if notes:
+        return taken, notes
     counted = case.get("chips") in (None, count)
     more = "" if counted else "; chips counts these"
-    return {**case, "chip": chip}, [f"{shown(name)} is {count} {chip}{more}"]
+    return {**case, "chip": chip}, [f"{shown(case['chip'])} is {count} {chip}{more}"]
 
 
-def whole_machine(case: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
-    """(the case, notes) of a training run on all chips of the machine that it names in a chip's place, where it does not tell
-    how many chips or replicas it has."""
-    name = case.get("chip")
-    found = chip_catalog.of_machine(name) if isinstance(name, str) else None
-    if found is None or any(case.get(size) is not None for size in ("chips", "dp")):
+def whole_machine(
+    case: Mapping[str, Any], sizes: tuple[str, ...]
+) -> tuple[Mapping[str, Any], list[str]]:
+    """(the case, notes) on all chips of the machine that it names in a chip's place, where none of the `sizes` tells how many
+    chips it has."""
+    found = _machine(case)
+    if found is None or any(case.get(size) is not None for size in sizes):
         return case, []
     chip, count = found
-    return {**case, "chip": chip, "chips": count}, [f"{shown(name)} is {count} {chip}, all taken"]
+    note = f"{shown(case['chip'])} is {count} {chip}, all taken"
+    return {**case, "chip": chip, "chips": count}, [note]
 
 
 def machine_note(case: Mapping[str, Any]) -> list[str]:
     """That a case which names a machine in a chip's place counts its chips, not machines."""
-    name = case.get("chip")
-    found = chip_catalog.of_machine(name) if isinstance(name, str) else None
+    found = _machine(case)
     if found is None or found[1] == 1:
         return []
-    return [f"{shown(name)} is {found[1]} {found[0]}; chips counts these"]
+    return [f"{shown(case['chip'])} is {found[1]} {found[0]}; chips counts these"]
 
 
 @lru_cache(maxsize=1024)

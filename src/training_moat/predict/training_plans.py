@@ -79,7 +79,7 @@ def parse(case: Mapping[str, Any]) -> TrainingCase:
     if not isinstance(case, Mapping):
         raise InputError(f"a case is {type(case).__name__}; expected an object")
     requests.reject_unknown_fields(case, FIELDS)
-    case, machine = requests.whole_machine(case)
+    case, machine = requests.whole_machine(case, ("chips", "dp"))
     model, assumed = shape(case)
     setting = training_settings.settle(case)
     sizes = {key: requests.whole(case, key) for key in SIZES[:-1]}
